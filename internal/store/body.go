@@ -1,0 +1,52 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+)
+
+// Body is bytes that can be sent again: size and sum are known before the first
+// byte leaves, so a retry is always safe. It is a list of chunks, so that a part
+// needs no single large allocation. The chunks must not change while it is used.
+type Body struct {
+	chunks [][]byte
+	size   int64
+	sum    string
+}
+
+// Bytes makes a Body of one slice.
+func Bytes(b []byte) Body { return Chunks([][]byte{b}) }
+
+// Chunks makes a Body of slices in order.
+func Chunks(chunks [][]byte) Body {
+	h := sha256.New()
+	var n int64
+	for _, c := range chunks {
+		h.Write(c)
+		n += int64(len(c))
+	}
+	return Body{chunks: chunks, size: n, sum: hex.EncodeToString(h.Sum(nil))}
+}
+
+// Size is the length in bytes.
+func (b Body) Size() int64 { return b.size }
+
+// SHA256 is the sum in hex.
+func (b Body) SHA256() string {
+	if b.sum == "" { // the zero Body
+		s := sha256.Sum256(nil)
+		return hex.EncodeToString(s[:])
+	}
+	return b.sum
+}
+
+// Reader reads the bytes from the start; each call gives a new one.
+func (b Body) Reader() io.Reader {
+	rs := make([]io.Reader, len(b.chunks))
+	for i, c := range b.chunks {
+		rs[i] = bytes.NewReader(c)
+	}
+	return io.MultiReader(rs...)
+}
