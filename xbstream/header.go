@@ -157,8 +157,8 @@ func parsePath(b []byte, at int) (string, int, error) {
 	return path, end, nil
 }
 
-// appendHeader is ParseHeader's inverse.
-func appendHeader(b []byte, c Chunk) []byte {
+// AppendHeader appends the header to b: ParseHeader's inverse. It checks nothing.
+func AppendHeader(b []byte, c Chunk) []byte {
 	b = append(b, magic...)
 	b = append(b, c.Flags, byte(c.Type))
 	b = appendPath(b, c.Path)

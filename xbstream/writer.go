@@ -80,7 +80,7 @@ func (w *Writer) write(c Chunk, data []byte) error {
 	if err := w.order.Add(c); err != nil {
 		return coffer.Wrap(opWrite, err)
 	}
-	w.buf = appendHeader(w.buf[:0], c)
+	w.buf = AppendHeader(w.buf[:0], c)
 	if _, err := w.w.Write(w.buf); err != nil {
 		return coffer.Wrap(opWrite, err)
 	}

@@ -1,0 +1,122 @@
+package mysql
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/cofferdb/coffer"
+)
+
+// The stock tool's prepare loses or refuses tables in three scenes that it does
+// not notice when it makes the backup. What an increment must know to see them
+// coming is small: of every tablespace of its chain, its id, its name, and
+// whether the chain holds its first pages. That is the summary.
+//
+// An increment has the tablespaces of its own layer and no others (every live one
+// is in every increment, if only as an empty delta), so a summary never grows
+// beyond the tables that exist.
+
+// space is what a summary says of one tablespace.
+type space struct {
+	ID    uint32 `json:"id"`
+	Name  string `json:"name"`            // as in the stream, without extension: "shop/orders"
+	Whole bool   `json:"whole,omitempty"` // some layer has it as a whole file
+	Page0 bool   `json:"page0,omitempty"` // some delta has its first pages
+	Table uint64 `json:"table,omitempty"` // InnoDB's table id; 0 is unknown
+}
+
+// summary is engine.Result.Summary and engine.Base.Summary, as JSON.
+type summary struct {
+	Version int     `json:"v"`
+	Spaces  []space `json:"spaces"`
+}
+
+const (
+	summaryVersion = 1
+	maxSpaces      = 1 << 20
+	opSpaces       = "compare the tablespaces with the chain"
+)
+
+// chain is a summary's spaces, to be looked up.
+type chain struct {
+	byID   map[uint32]space
+	byName map[string]space
+}
+
+func parseSummary(b []byte) (chain, error) {
+	c := chain{byID: make(map[uint32]space), byName: make(map[string]space)}
+	if len(b) == 0 {
+		return c, nil
+	}
+	var s summary
+	if err := json.Unmarshal(b, &s); err != nil || s.Version != summaryVersion {
+		return c, coffer.E(coffer.KindNeedFull, "read the chain's summary", "it is damaged or of another version (%d)", s.Version).
+			WithHint("take a full backup")
+	}
+	for _, sp := range s.Spaces {
+		c.byID[sp.ID], c.byName[sp.Name] = sp, sp
+	}
+	return c, nil
+}
+
+// mergeSummary judges a layer against the summary of the chain it stands on (none
+// for a full) and returns the summary with the layer on top. tables, where known,
+// are the server's table ids by space.
+func mergeSummary(base []byte, l layer, tables map[uint32]uint64) ([]byte, error) {
+	parent, err := parseSummary(base)
+	if err != nil {
+		return nil, err
+	}
+	if !l.full && len(base) == 0 {
+		return nil, needFull("the parent's summary is missing")
+	}
+	parts, err := l.resolve(parent)
+	if err != nil {
+		return nil, err
+	}
+	if len(parts) > maxSpaces {
+		return nil, coffer.E(coffer.KindUnsupported, opSpaces, "%d tablespaces, more than %d", len(parts), maxSpaces)
+	}
+	next := make(map[uint32]space, len(parts))
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		p := parts[name]
+		if p.id == 0 {
+			continue // the system tablespace, or one whose first page is not written yet
+		}
+		if other, ok := next[p.id]; ok {
+			return nil, coffer.E(coffer.KindTool, opSpaces, "%s and %s are both tablespace %d", other.Name, name, p.id).
+				WithHint("take the backup again; if it happens again, look for copied .ibd files")
+		}
+		sp, err := p.follow(name, parent.byID[p.id], tables[p.id], l.full)
+		if err != nil {
+			return nil, err
+		}
+		next[p.id] = sp
+	}
+	out := summary{Version: summaryVersion, Spaces: slices.SortedFunc(maps.Values(next),
+		func(a, b space) int { return cmp.Compare(a.ID, b.ID) })}
+	return json.Marshal(out)
+}
+
+// follow judges one tablespace against what the chain has of it.
+func (p part) follow(name string, before space, table uint64, full bool) (space, error) {
+	sp := space{
+		ID: p.id, Name: name, Table: cmp.Or(table, before.Table),
+		Whole: p.whole || before.Whole, Page0: p.first || before.Page0,
+	}
+	switch {
+	case full || p.whole:
+		return sp, nil
+	case !sp.Whole && !sp.Page0:
+		return sp, needFull("table %s: no backup of the chain has its first pages, as after ALTER TABLE … IMPORT TABLESPACE", name)
+	case table != 0 && before.Table != 0 && table != before.Table:
+		return sp, needFull("table %s: its tablespace was discarded and imported since the parent backup", name)
+	}
+	return sp, nil
+}
+
+func needFull(format string, args ...any) error {
+	return coffer.E(coffer.KindNeedFull, opSpaces, format, args...).WithHint("take a full backup")
+}

@@ -1,0 +1,196 @@
+package mysql
+
+import (
+	"encoding/binary"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/cofferdb/coffer"
+)
+
+// streamInfo is what a finished stream has told.
+type streamInfo struct {
+	From, To, Last uint64 // the true ones, whatever the stored file says
+	RedoStart      uint64 // 0: not known, so nothing can be merged onto this
+	DataFilePath   string
+	PageSize       int
+	UndoSpaces     int
+	GTID           string
+	BinlogFile     string
+	BinlogOffset   uint64
+	ToolVersion    string
+	ServerVersion  string
+	Summary        []byte
+	Plain          int64 // bytes passed to the sink
+}
+
+// streamKnown gathers, while the stream passes, what streamInfo is made of.
+type streamKnown struct {
+	checkpoints           *checkpoints
+	info, options, binlog []byte
+	redo                  []byte  // the first bytes of the redo log
+	innodb                nameSet // .frm files of InnoDB tables
+}
+
+// learn takes from a finished file what finish needs.
+func (s *stream) learn(f *streamFile) error {
+	switch f.name {
+	case infoFile:
+		s.know.info = f.body
+	case optionsFile:
+		s.know.options = f.body
+	case binlogFile:
+		s.know.binlog = f.body
+	case redoFile:
+		s.know.redo = f.body
+	}
+	if path.Ext(f.name) == ".frm" {
+		s.know.frm(f)
+	}
+	return s.parts.add(f)
+}
+
+// frm remembers the definition of a table that has tablespaces: byte 3 is the
+// engine's number, and a partitioned table's engine is at byte 61.
+func (k *streamKnown) frm(f *streamFile) {
+	const innodb, partition = 12, 20
+	if k.innodb.set == nil {
+		k.innodb = newNameSet()
+	}
+	k.innodb.drop(f.name)
+	if len(f.body) > 61 && (f.body[3] == innodb || f.body[3] == partition && f.body[61] == innodb) {
+		k.innodb.add(f.name)
+	}
+}
+
+// missing says whether the backup has lost a tablespace that the tool's log says
+// it ignored, as "./shop/orders.ibd": the table's definition is in the stream and
+// its data is not. The tool takes every tablespace for dropped whose removal it
+// meets in the redo log, also one that ALTER TABLE … IMPORT TABLESPACE has put
+// back since.
+func (s *stream) missing(ibd string) bool {
+	table := strings.TrimSuffix(strings.TrimPrefix(ibd, "./"), ".ibd")
+	if s.seen.has(table+".ibd") || s.seen.has(table+".ibd.delta") || s.seen.has(table+".new") {
+		return false
+	}
+	if i := strings.Index(strings.ToLower(table), "#p#"); i >= 0 {
+		table = table[:i]
+	}
+	frm := table + ".frm"
+	return s.know.innodb.set != nil && s.know.innodb.has(frm) && s.seen.has(frm)
+}
+
+// finish says whether the stream is a whole backup, and what it has told.
+func (s *stream) finish() (streamInfo, error) {
+	if s.err != nil {
+		return streamInfo{}, s.err
+	}
+	if len(s.head) > 0 || s.left > 0 {
+		return streamInfo{}, coffer.E(coffer.KindTool, opStream, "the tool's output ends inside a chunk")
+	}
+	if err := s.order.End(); err != nil {
+		return streamInfo{}, coffer.E(coffer.KindTool, opStream, "%w", err)
+	}
+	for name, got := range map[string]bool{
+		checkpointsFile: s.know.checkpoints != nil, redoFile: s.know.redo != nil,
+		infoFile: s.know.info != nil, optionsFile: s.know.options != nil,
+	} {
+		if !got {
+			return streamInfo{}, lacks(name)
+		}
+	}
+	info := streamInfo{
+		From: s.know.checkpoints.from, To: s.know.checkpoints.to, Last: s.know.checkpoints.last,
+		Plain: s.plain,
+	}
+	if err := info.fill(&s.know); err != nil {
+		return streamInfo{}, err
+	}
+	if err := s.checkSystem(info); err != nil {
+		return streamInfo{}, err
+	}
+	var err error
+	info.Summary, err = mergeSummary(s.base.Summary, s.parts, s.tables)
+	return info, err
+}
+
+func lacks(name string) error {
+	return coffer.E(coffer.KindTool, opStream, "the tool's output lacks %s", name).
+		WithHint("the backup is not usable; look at the tool's log")
+}
+
+// fill reads the control files.
+func (i *streamInfo) fill(k *streamKnown) error {
+	if len(k.redo) >= 16 && string(k.redo[:4]) == "Phys" {
+		i.RedoStart = binary.BigEndian.Uint64(k.redo[8:])
+	}
+	if i.RedoStart > i.To {
+		return coffer.E(coffer.KindTool, "file "+redoFile, "it starts at LSN %d, behind the backup's end %d", i.RedoStart, i.To)
+	}
+	options := parsePairs(k.options)
+	i.DataFilePath = options["innodb_data_file_path"]
+	if i.DataFilePath == "" {
+		return coffer.E(coffer.KindTool, "file "+optionsFile, "innodb_data_file_path is missing")
+	}
+	for key, at := range map[string]*int{"innodb_page_size": &i.PageSize, "innodb_undo_tablespaces": &i.UndoSpaces} {
+		n, err := strconv.Atoi(options[key])
+		if err != nil || n < 0 {
+			return coffer.E(coffer.KindTool, "file "+optionsFile, "%s is no number: %q", key, options[key])
+		}
+		*at = n
+	}
+	info := parsePairs(k.info)
+	i.ToolVersion, i.ServerVersion = info["tool_version"], info["server_version"]
+	return i.binlog(k.binlog, info["binlog_pos"])
+}
+
+// binlogPos is how xtrabackup_info gives the position.
+var binlogPos = regexp.MustCompile(`^filename '([^']*)', position '(\d+)'(?:, GTID of the last change '([^']*)')?`)
+
+// binlog reads the position from the file of its own, else from the info. Neither
+// has one on a server without a binary log.
+func (i *streamInfo) binlog(own []byte, info string) error {
+	name, offset, gtid := "", "", ""
+	if f := strings.Split(strings.TrimRight(string(own), "\n"), "\t"); len(f) >= 2 {
+		name, offset = f[0], f[1]
+		if len(f) > 2 {
+			gtid = f[2]
+		}
+	} else if m := binlogPos.FindStringSubmatch(info); m != nil {
+		name, offset, gtid = m[1], m[2], m[3]
+	} else {
+		return nil
+	}
+	n, err := strconv.ParseUint(offset, 10, 64)
+	if err != nil {
+		return coffer.E(coffer.KindTool, "file "+binlogFile, "no position: %q", offset)
+	}
+	i.BinlogFile, i.BinlogOffset, i.GTID = name, n, gtid
+	return nil
+}
+
+// checkSystem looks for the system and undo tablespaces: whole in a full, as
+// deltas or whole in an increment.
+func (s *stream) checkSystem(i streamInfo) error {
+	names, err := systemFiles(i.DataFilePath)
+	if err != nil {
+		return err
+	}
+	for n := range i.UndoSpaces {
+		names = append(names, undoName(n+1))
+	}
+	for _, name := range names {
+		whole, delta := s.seen.has(name), s.seen.has(name+".delta") && s.seen.has(name+".meta")
+		if !whole && (s.base.Full() || !delta) {
+			return lacks(name)
+		}
+	}
+	return nil
+}
+
+func undoName(n int) string {
+	s := "00" + strconv.Itoa(n)
+	return "undo" + s[len(s)-3:]
+}
