@@ -1,0 +1,43 @@
+package records
+
+import (
+	"context"
+
+	"github.com/cofferdb/coffer"
+)
+
+const agentCols = `id, boot, version, host, data_dir, free, beat, seen`
+
+func scanAgent(r row) (a coffer.Agent, err error) {
+	err = r.Scan(&a.ID, &a.Boot, &a.Version, &a.Host, &a.DataDir, &a.Free, &a.Beat, moment{&a.Seen})
+	return a, err
+}
+
+// Heartbeat keeps what an agent says of itself, a new agent too.
+func (d *DB) Heartbeat(ctx context.Context, a coffer.Agent) error {
+	a.Seen = orNow(a.Seen)
+	return d.write(ctx, "keep the heartbeat", func(c conn) error {
+		args := []any{a.Boot, clip(a.Version, maxWord), flag(a.Host), a.DataDir, a.Free, counter(a.Beat), micros(a.Seen), a.ID}
+		known, err := c.changed(`UPDATE agents SET boot = ?, version = ?, host = ?, data_dir = ?, free = ?, beat = ?, seen = ? WHERE id = ?`, args...)
+		if err != nil || known {
+			return err
+		}
+		_, err = c.exec(`INSERT INTO agents (boot, version, host, data_dir, free, beat, seen, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, args...)
+		return err
+	})
+}
+
+// Agent is one agent, or KindNotFound.
+func (d *DB) Agent(ctx context.Context, id coffer.AgentID) (coffer.Agent, error) {
+	a, found, err := one(d.reading(ctx), scanAgent, `SELECT `+agentCols+` FROM agents WHERE id = ?`, id)
+	if err == nil && !found {
+		err = coffer.E(coffer.KindNotFound, "find the agent", "no agent %s", id)
+	}
+	return a, coffer.Wrap("find the agent", err)
+}
+
+// Agents lists every agent that has ever been heard.
+func (d *DB) Agents(ctx context.Context) ([]coffer.Agent, error) {
+	out, err := many(d.reading(ctx), scanAgent, `SELECT `+agentCols+` FROM agents ORDER BY id LIMIT ?`, MaxAll)
+	return out, coffer.Wrap("list agents", err)
+}

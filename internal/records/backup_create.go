@@ -1,0 +1,232 @@
+package records
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"github.com/cofferdb/coffer"
+)
+
+// CreateBackup makes a backup, its job (with the same id) and its bell in one
+// transaction, after every rule about it has held: the instance exists and is not
+// occupied, the parent can be stood on, the quota is not used up. The same
+// Idempotency-Key gives the same backup again.
+func (d *DB) CreateBackup(ctx context.Context, n NewBackup) (coffer.Backup, error) {
+	n.Now = orNow(n.Now)
+	id := coffer.BackupID(coffer.NewUUID())
+	var out coffer.Backup
+	err := d.write(ctx, "create the backup", func(c conn) error {
+		made, err := repeated(c, n)
+		if err != nil {
+			return err
+		}
+		if made == "" {
+			if err := insertBackup(c, id, n); err != nil {
+				return err
+			}
+			made = id
+		}
+		out, err = backupOf(c, n.Project, made)
+		return err
+	})
+	return out, err
+}
+
+// repeated gives the backup that the request's key has already made, or "".
+func repeated(c conn, n NewBackup) (coffer.BackupID, error) {
+	if n.Key == "" {
+		return "", nil
+	}
+	type seen struct {
+		digest string
+		backup coffer.BackupID
+	}
+	s, found, err := one(c, func(r row) (s seen, err error) { return s, r.Scan(&s.digest, &s.backup) },
+		`SELECT digest, backup FROM idempotency WHERE project = ? AND idem_key = ?`, n.Project, n.Key)
+	if err != nil || !found {
+		return "", err
+	}
+	digest, err := n.digest()
+	if err != nil {
+		return "", err
+	}
+	if s.digest != digest {
+		return "", coffer.E(coffer.KindConflict, "compare the repeated request",
+			"this Idempotency-Key made backup %s from another request", s.backup).
+			WithHint("use a new key for a new request")
+	}
+	return s.backup, nil
+}
+
+// digest tells one request from another under the same key.
+func (n NewBackup) digest() (string, error) {
+	b, err := json.Marshal([]any{n.Instance, n.Name, n.Description, n.Parent, n.Incremental, n.Container})
+	if err != nil {
+		return "", coffer.E(coffer.KindInvalid, "read the request", "%w", err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+func insertBackup(c conn, id coffer.BackupID, n NewBackup) error {
+	container, err := chooseContainer(c, n)
+	if err != nil {
+		return err
+	}
+	in, err := instanceOf(c, n.Project, n.Instance)
+	if err != nil {
+		return err
+	}
+	if err := occupy(c, in.ID, coffer.JobID(id)); err != nil {
+		return err
+	}
+	b := coffer.Backup{
+		ID: id, Project: n.Project, Instance: in.ID, Name: n.Name, Description: n.Description,
+		Root: id, Type: "full", Datastore: in.Datastore, Store: n.Store, Container: container,
+	}
+	parent, err := chooseParent(c, n)
+	if err != nil {
+		return err
+	}
+	if parent != nil {
+		b.Parent, b.Root, b.Depth, b.Type = parent.ID, parent.Root, parent.Depth+1, "incremental"
+		if err := raiseRefs(c, *parent); err != nil {
+			return err
+		}
+	}
+	if err := countBackup(c, n.Project, n.Quota); err != nil {
+		return err
+	}
+	if err := insertBackupRows(c, b, n); err != nil {
+		return err
+	}
+	return recordPlace(c, Place{n.Project, n.Store, container})
+}
+
+func insertBackupRows(c conn, b coffer.Backup, n NewBackup) error {
+	now := micros(n.Now)
+	if _, err := c.exec(`INSERT INTO backups (id, project, instance, name, description, state, parent, root, depth, type,
+		ds_type, ds_version, ds_version_id, store, container, holds, created, updated)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		b.ID, b.Project, b.Instance, b.Name, b.Description, coffer.New, b.Parent, b.Root, b.Depth, b.Type,
+		b.Datastore.Type, b.Datastore.Version, b.Datastore.VersionID, b.Store, b.Container, flag(b.Parent != ""), now, now); err != nil {
+		return err
+	}
+	j := coffer.Job{ID: coffer.JobID(b.ID), Kind: coffer.JobBackup, Project: b.Project, Instance: b.Instance, Backup: b.ID, Created: n.Now}
+	if err := insertJob(c, j); err != nil {
+		return err
+	}
+	if n.Key == "" {
+		return nil
+	}
+	digest, err := n.digest()
+	if err != nil {
+		return err
+	}
+	_, err = c.exec(`INSERT INTO idempotency (project, idem_key, digest, backup, created) VALUES (?, ?, ?, ?, ?)`,
+		n.Project, n.Key, digest, b.ID, now)
+	return err
+}
+
+// chooseContainer is the request's, else the instance's strategy's, else the
+// project's, else the default.
+func chooseContainer(c conn, n NewBackup) (string, error) {
+	if n.Container != "" {
+		return n.Container, nil
+	}
+	for _, instance := range []coffer.InstanceID{n.Instance, ""} {
+		name, found, err := one(c, scanString,
+			`SELECT container FROM strategies WHERE project = ? AND instance = ?`, n.Project, instance)
+		if err != nil || found {
+			return name, err
+		}
+	}
+	return DefaultContainer, nil
+}
+
+// chooseParent is the parent that was named, or for an increment without one the
+// newest COMPLETED of the instance; nil is a full.
+func chooseParent(c conn, n NewBackup) (*coffer.Backup, error) {
+	const op = "choose the parent"
+	if n.Parent == "" {
+		if !n.Incremental {
+			return nil, nil
+		}
+		b, found, err := one(c, scanBackup, `SELECT `+backupCols+` FROM backups
+			WHERE instance = ? AND state = ? AND project = ? AND deleted = 0 AND deleting = 0
+			ORDER BY ended DESC, id LIMIT 1`, n.Instance, coffer.Completed, n.Project)
+		if err != nil || !found {
+			return nil, err
+		}
+		return &b, nil
+	}
+	b, err := backupOf(c, n.Project, n.Parent)
+	if err != nil {
+		return nil, coffer.Wrap(op, err)
+	}
+	switch {
+	case b.Instance != n.Instance:
+		return nil, coffer.E(coffer.KindConflict, op, "backup %s is of another instance", b.ID).
+			WithHint("name a backup of this instance, or take a full backup")
+	case !b.State.Usable():
+		return nil, coffer.E(coffer.KindConflict, op, "backup %s is %s", b.ID, b.State).
+			WithHint("wait for it, or name another parent")
+	case b.Deleting:
+		return nil, coffer.E(coffer.KindConflict, op, "backup %s is being deleted", b.ID).WithHint("name another parent")
+	}
+	return &b, nil
+}
+
+// raiseRefs counts one more child, if the parent can still be stood on.
+func raiseRefs(c conn, parent coffer.Backup) error {
+	const op = "hold the parent"
+	if parent.Depth+2 > coffer.MaxChain {
+		return coffer.E(coffer.KindConflict, op, "the chain has %d links already", parent.Depth+1).WithHint("take a full backup")
+	}
+	ok, err := c.changed(`UPDATE backups SET refs = refs + 1 WHERE id = ? AND state IN (?, ?) AND deleting = 0 AND deleted = 0`,
+		parent.ID, coffer.Completed, coffer.Restored)
+	if err == nil && !ok {
+		err = coffer.E(coffer.KindConflict, op, "backup %s is being deleted", parent.ID).WithHint("name another parent")
+	}
+	return err
+}
+
+// dropRefs stops counting a backup among its parent's children; again is no change.
+func dropRefs(c conn, id coffer.BackupID) error {
+	held, err := c.changed(`UPDATE backups SET holds = 0 WHERE id = ? AND holds = 1`, id)
+	if err != nil || !held {
+		return err
+	}
+	parent, _, err := one(c, scanString, `SELECT parent FROM backups WHERE id = ?`, id)
+	if err != nil {
+		return err
+	}
+	_, err = c.exec(`UPDATE backups SET refs = refs - 1 WHERE id = ?`, parent)
+	return err
+}
+
+// countBackup takes one of the project's quota.
+func countBackup(c conn, project coffer.ProjectID, quota int) error {
+	_, found, err := one(c, scanInt, `SELECT backups FROM projects WHERE id = ?`, project)
+	if err != nil {
+		return err
+	}
+	if !found {
+		if _, err := c.exec(`INSERT INTO projects (id, backups) VALUES (?, 0)`, project); err != nil {
+			return err
+		}
+	}
+	ok, err := c.changed(`UPDATE projects SET backups = backups + 1 WHERE id = ? AND (? < 0 OR backups < ?)`, project, quota, quota)
+	if err == nil && !ok {
+		err = coffer.E(coffer.KindQuota, "take of the quota", "the project has its %d backups", quota).
+			WithHint("delete backups that are not needed, or ask for a higher quota")
+	}
+	return err
+}
+
+func uncountBackup(c conn, project coffer.ProjectID) error {
+	_, err := c.exec(`UPDATE projects SET backups = backups - 1 WHERE id = ? AND backups > 0`, project)
+	return err
+}

@@ -1,0 +1,85 @@
+package records
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cofferdb/coffer"
+)
+
+// DB is the records. It may be used by many goroutines.
+type DB struct {
+	writer       *sql.DB // one connection
+	readers      *sql.DB
+	installation coffer.InstallationID
+
+	queue chan *write
+	stop  chan struct{}
+	once  sync.Once
+	wg    sync.WaitGroup
+}
+
+// Open opens the SQLite file at path, makes it (mode 0600) when it is absent, and
+// brings its schema up to date. The folder must exist.
+func Open(ctx context.Context, path string) (*DB, error) {
+	const op = "open the records"
+	writer, readers, err := openSQLite(ctx, path)
+	if err != nil {
+		return nil, coffer.Wrap(op, err)
+	}
+	d := &DB{writer: writer, readers: readers, queue: make(chan *write, maxBatch), stop: make(chan struct{})}
+	if err := migrate(ctx, writer); err != nil {
+		return nil, coffer.Wrap(op, errors.Join(err, d.closePools()))
+	}
+	d.wg.Go(d.serveWrites)
+	if err := d.loadInstallation(ctx); err != nil {
+		return nil, coffer.Wrap(op, errors.Join(err, d.Close()))
+	}
+	return d, nil
+}
+
+// Close ends the write queue, waits for the write at hand, and closes the file.
+// Writes that come later are KindUnavailable.
+func (d *DB) Close() error {
+	d.once.Do(func() { close(d.stop) })
+	d.wg.Wait()
+	return d.closePools()
+}
+
+func (d *DB) closePools() error {
+	return coffer.Wrap("close the records", errors.Join(d.readers.Close(), d.writer.Close()))
+}
+
+// Installation is the name of this set of records, made with them.
+func (d *DB) Installation() coffer.InstallationID { return d.installation }
+
+func (d *DB) loadInstallation(ctx context.Context) error {
+	return d.write(ctx, "read the installation's id", func(c conn) error {
+		id, found, err := one(c, scanString, `SELECT value FROM meta WHERE name = 'installation'`)
+		if err != nil {
+			return err
+		}
+		if !found {
+			id = coffer.NewUUID()
+			if _, err := c.exec(`INSERT INTO meta (name, value) VALUES ('installation', ?)`, id); err != nil {
+				return err
+			}
+		}
+		d.installation = coffer.InstallationID(id)
+		return nil
+	})
+}
+
+// reading is a connection of the read pool, bound to one call.
+func (d *DB) reading(ctx context.Context) conn { return conn{ctx: ctx, q: d.readers} }
+
+// orNow is t, or the clock when the caller gave none.
+func orNow(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Now()
+	}
+	return t
+}

@@ -1,0 +1,101 @@
+package records
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/cofferdb/coffer"
+)
+
+const jobCols = `id, kind, project, instance, backup, state, runner, beat, seq, phase, progress,
+	cancel, lost, dying, err_kind, error, hint, spec, manifest, created, updated, ended`
+
+func scanJob(r row) (j coffer.Job, err error) {
+	var manifest string
+	err = r.Scan(&j.ID, &j.Kind, &j.Project, &j.Instance, &j.Backup, &j.State, &j.Runner, &j.Beat, &j.Seq, &j.Phase,
+		document{&j.Progress}, &j.Cancel, &j.Lost, &j.Dying, &j.ErrKind, &j.Error, &j.Hint, document{&j.Spec}, &manifest,
+		moment{&j.Created}, moment{&j.Updated}, moment{&j.Ended})
+	j.Spec.ManifestSHA256 = manifest
+	return j, err
+}
+
+// Job is one job of a project; a foreign one is KindNotFound.
+func (d *DB) Job(ctx context.Context, project coffer.ProjectID, id coffer.JobID) (coffer.Job, error) {
+	j, err := jobByID(d.reading(ctx), id)
+	if err == nil && j.Project != project {
+		j, err = coffer.Job{}, errNoJob(id)
+	}
+	return j, coffer.Wrap("find the job", err)
+}
+
+// JobByID is one job of any project. It is for roles and admins.
+func (d *DB) JobByID(ctx context.Context, id coffer.JobID) (coffer.Job, error) {
+	j, err := jobByID(d.reading(ctx), id)
+	return j, coffer.Wrap("find the job", err)
+}
+
+// Jobs lists jobs, the newest first.
+func (d *DB) Jobs(ctx context.Context, f JobFilter) ([]coffer.Job, error) {
+	where, args := []string{`1 = 1`}, []any{}
+	and := func(column string, value any) {
+		where, args = append(where, column+` = ?`), append(args, value)
+	}
+	if !f.All {
+		and(`project`, f.Project)
+	}
+	if f.Instance != "" {
+		and(`instance`, f.Instance)
+	}
+	if f.Backup != "" {
+		and(`backup`, f.Backup)
+	}
+	if f.Kind != "" {
+		and(`kind`, f.Kind)
+	}
+	if f.State != "" {
+		and(`state`, f.State)
+	}
+	args = append(args, page(f.Limit, MaxPage), max(0, f.Offset))
+	out, err := many(d.reading(ctx), scanJob, `SELECT `+jobCols+` FROM jobs WHERE `+strings.Join(where, ` AND `)+
+		` ORDER BY created DESC, id LIMIT ? OFFSET ?`, args...)
+	return out, coffer.Wrap("list jobs", err)
+}
+
+// Running lists the jobs that have a runner and have not ended.
+func (d *DB) Running(ctx context.Context) ([]coffer.Job, error) {
+	out, err := many(d.reading(ctx), scanJob, `SELECT `+jobCols+` FROM jobs WHERE state IN (?, ?) ORDER BY state, id LIMIT ?`,
+		coffer.Building, coffer.Saving, MaxAll)
+	return out, coffer.Wrap("list running jobs", err)
+}
+
+// Due lists the jobs whose bell is to be rung now: NEW, without a runner. A delete
+// waits until the backups that stand on its own are gone.
+func (d *DB) Due(ctx context.Context, now time.Time, limit int) ([]coffer.Job, error) {
+	cols := `j.` + strings.ReplaceAll(strings.Join(strings.Fields(jobCols), ` `), `, `, `, j.`)
+	out, err := many(d.reading(ctx), scanJob, `SELECT `+cols+` FROM outbox o JOIN jobs j ON j.id = o.job
+		LEFT JOIN backups b ON b.id = j.backup
+		WHERE o.due <= ? AND j.state = ? AND j.runner = '' AND (j.kind <> ? OR b.refs = 0)
+		ORDER BY o.due, j.created, j.id LIMIT ?`, micros(now), coffer.New, coffer.JobDelete, page(limit, MaxPage))
+	return out, coffer.Wrap("list due jobs", err)
+}
+
+// Rang sets when a job's bell is rung next, if nobody has claimed it by then.
+func (d *DB) Rang(ctx context.Context, job coffer.JobID, next time.Time) error {
+	return d.write(ctx, "note that the bell rang", func(c conn) error {
+		_, err := c.exec(`UPDATE outbox SET due = ? WHERE job = ?`, micros(next), job)
+		return err
+	})
+}
+
+func jobByID(c conn, id coffer.JobID) (coffer.Job, error) {
+	j, found, err := one(c, scanJob, `SELECT `+jobCols+` FROM jobs WHERE id = ?`, id)
+	if err == nil && !found {
+		err = errNoJob(id)
+	}
+	return j, err
+}
+
+func errNoJob(id coffer.JobID) error {
+	return coffer.E(coffer.KindNotFound, "find the job", "no job %s", id)
+}
