@@ -46,11 +46,13 @@ func newEncoders(c Compression, n int) ([]encoder, error) {
 type zstdEncoder struct{ e *zstd.Encoder }
 
 // newZstdEncoder takes the level that is both fastest and smallest on InnoDB's
-// pages. One encoder serves one goroutine, so it needs no concurrency of its own.
+// pages. One encoder serves one goroutine, so it needs no concurrency of its own,
+// and no window beyond a frame.
 func newZstdEncoder() (encoder, error) {
 	e, err := zstd.NewWriter(nil,
 		zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithWindowSize(FrameSize), // after the level, which sets the block size
 		zstd.WithEncoderCRC(true),
 		zstd.WithZeroFrames(true),
 	)
