@@ -31,8 +31,7 @@ type Policy struct {
 
 // Do calls f until it succeeds, answers with another kind than KindUnavailable,
 // or patience ends. Then it returns f's last error with the step op around it.
-// When ctx ends during a wait the error has the kind of ctx's cause and still
-// holds f's last error.
+// When ctx ends during a wait the error is ctx's and still holds f's last one.
 func (p Policy) Do(ctx context.Context, op string, f func(context.Context) error) error {
 	start := time.Now()
 	for try := 1; ; try++ {
@@ -45,8 +44,8 @@ func (p Policy) Do(ctx context.Context, op string, f func(context.Context) error
 			return coffer.E(coffer.KindUnavailable, op, "given up after %d tries in %s: %w",
 				try, time.Since(start).Round(time.Millisecond), err).WithHint("%s", coffer.HintOf(err))
 		}
-		if cause := Sleep(ctx, wait); cause != nil {
-			return coffer.E(coffer.KindOf(cause), op, "%w while waiting to try again after: %w", cause, err).
+		if end := Sleep(ctx, wait); end != nil {
+			return coffer.E(coffer.KindOf(end), op, "%w while waiting to try again after: %w", end, err).
 				WithHint("%s", coffer.HintOf(err))
 		}
 	}
@@ -70,13 +69,13 @@ func (p Policy) Wait(try int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// Sleep pauses for d. It returns nil, or at once the cause when ctx ends.
+// Sleep pauses for d. It returns nil, or ctx's error as soon as ctx ends.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return ctx.Err()
 	case <-t.C:
 		return nil
 	}

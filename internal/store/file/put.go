@@ -1,0 +1,171 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/store"
+)
+
+// putPrefix begins the hidden file of a Put.
+const putPrefix = "put-"
+
+// chunk is how much is written between two looks at the context.
+const chunk = 1 << 20
+
+// Put writes one object, synced and published before it returns.
+func (s *Store) Put(ctx context.Context, name string, b store.Body, _ store.Meta) (store.Object, error) {
+	op := "write " + name
+	if err := begin(ctx, op, name); err != nil {
+		return store.Object{}, err
+	}
+	if err := s.free(op, name); err != nil {
+		return store.Object{}, err
+	}
+	tmp, err := s.hide(ctx, op, b)
+	if err != nil {
+		return store.Object{}, err
+	}
+	defer func() { _ = s.root.Remove(tmp) }()
+	return s.publish(op, tmp, name)
+}
+
+// free is KindExists when name is taken already, before anything is written.
+func (s *Store) free(op, name string) error {
+	switch _, err := s.lstat(name); {
+	case err == nil:
+		return coffer.E(coffer.KindExists, op, "the name is taken")
+	case absent(err):
+		return nil
+	default:
+		return fail(op, err)
+	}
+}
+
+// hide writes b into a new hidden file, synced, and returns its path.
+func (s *Store) hide(ctx context.Context, op string, b store.Body) (string, error) {
+	tmp := path.Join(Hidden, putPrefix+coffer.NewNonce())
+	f, err := s.create(tmp)
+	if err != nil {
+		return "", fail(op, err)
+	}
+	err = copyAt(ctx, f, 0, b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		_ = s.root.Remove(tmp)
+		return "", fail(op, err)
+	}
+	return tmp, nil
+}
+
+// create makes a hidden file, and the hidden folder when that is missing.
+func (s *Store) create(p string) (*os.File, error) {
+	s.tidy.Do(s.sweep)
+	const flag = os.O_RDWR | os.O_CREATE | os.O_EXCL
+	f, err := s.root.OpenFile(p, flag, fileMode)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if err := s.root.Mkdir(Hidden, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err := s.syncFolders(Hidden); err != nil {
+		return nil, err
+	}
+	return s.root.OpenFile(p, flag, fileMode)
+}
+
+// copyAt writes b at off.
+func copyAt(ctx context.Context, f *os.File, off int64, b store.Body) error {
+	w, r, left := io.NewOffsetWriter(f, off), b.Reader(), b.Size()
+	for left > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := io.CopyN(w, r, min(left, chunk))
+		if left -= n; err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// publish gives the hidden, synced file tmp its name, once and for good.
+func (s *Store) publish(op, tmp, name string) (store.Object, error) {
+	var err error
+	for range 10 { // a delete next door may remove the folder just made
+		if err = s.mkdirs(path.Dir(name)); err != nil {
+			break
+		}
+		if err = s.root.Link(tmp, name); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if _, gone := s.root.Lstat(tmp); gone != nil {
+			break
+		}
+	}
+	if errors.Is(err, fs.ErrExist) || absent(err) {
+		err = s.clash(err, tmp, name)
+	}
+	if err != nil {
+		return store.Object{}, fail(op, err)
+	}
+	if err := s.syncFolders(path.Dir(name)); err != nil {
+		return store.Object{}, coffer.E(coffer.KindUnknown, op, "published, but the folder could not be synced: %w", err)
+	}
+	fi, err := s.lstat(name)
+	if err != nil {
+		return store.Object{}, coffer.E(coffer.KindUnknown, op, "published, but not to be seen: %w", err)
+	}
+	return object(name, fi), nil
+}
+
+// clash tells a name that is taken from one that can never be: a path that has a
+// folder where the object should be, or an object where a folder should be.
+func (s *Store) clash(err error, tmp, name string) error {
+	if fi, e := s.root.Lstat(name); e == nil {
+		if fi.Mode().IsRegular() {
+			return err
+		}
+		return coffer.E(coffer.KindInvalid, "publish", "%q is a folder or a link here, it cannot be an object", name)
+	}
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if fi, e := s.root.Stat(dir); e == nil && !fi.IsDir() {
+			return coffer.E(coffer.KindInvalid, "publish", "%q is an object here, it cannot be a folder", dir)
+		}
+	}
+	if _, e := s.root.Lstat(tmp); e != nil {
+		return coffer.E(coffer.KindNotFound, "publish", "the hidden file was removed: %w", e)
+	}
+	return err
+}
+
+// mkdirs makes the folders of dir that are missing.
+func (s *Store) mkdirs(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	return s.root.MkdirAll(dir, folderMode)
+}
+
+// syncFolders makes the names in dir, and dir's own in the folders above it,
+// outlive a loss of power. Folders that have not changed cost next to nothing.
+func (s *Store) syncFolders(dir string) error {
+	for ; ; dir = path.Dir(dir) {
+		f, err := s.root.Open(dir)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+		if dir == "." {
+			return nil
+		}
+	}
+}
