@@ -21,8 +21,9 @@
 // [Reader] holds a few kilobytes whatever it is fed, verifies every sum, and
 // refuses names that a restore could be led astray by, data that overlaps or goes
 // backwards, and an end in the middle of a file. [Extract] writes below an
-// [os.Root] only, never through a link, never over a file that the stream did not
-// send. Every refusal is a [coffer.Error] of KindCorrupt.
+// [os.Root] only, makes nothing but folders and regular files, and writes over a
+// file only where the stream says that it replaces one. Every refusal is a
+// [coffer.Error] of KindCorrupt.
 //
 // [Reader] is like archive/tar's: Next moves to a chunk, Read gives its data.
 // [Writer] is its counterpart, [ParseHeader] the format's core, for those who

@@ -4,7 +4,7 @@ import "github.com/cofferdb/coffer"
 
 // maxOpen is how many files may be unfinished at one time. The tool has one for
 // each copying thread and one for the redo log.
-const maxOpen = 1024
+const maxOpen = 256
 
 // Order checks that chunks follow each other as a stream's must: a file's data
 // without gap or overlap, no order upon a file that is not finished, not too many
