@@ -16,7 +16,7 @@
 // agent; no byte of it passes through the guard.
 //
 // What the tool says is bounded everywhere: lines are cut at [MaxLine], only the
-// last few are kept, marks are reported [MaxSightings] times, other lines are
+// last few are kept, marks are reported [MaxSightings] times unless they say more, other lines are
 // dropped when the agent does not keep up. A tool that writes a gigabyte of errors
 // is neither blocked nor remembered.
 //

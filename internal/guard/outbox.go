@@ -17,13 +17,11 @@ type outbox struct {
 	dropped atomic.Int64
 }
 
-const (
-	reserved   = maxStages*2*MaxSightings + maxMarks*MaxSightings + 8
-	queuedMost = reserved + 256
-)
+// linesQueued is how many messages may wait before lines are dropped.
+const linesQueued = 256
 
 func newOutbox(f *os.File) *outbox {
-	o := &outbox{queue: make(chan message, queuedMost), written: make(chan struct{}), file: f}
+	o := &outbox{queue: make(chan message, linesQueued+maxSightings+8), written: make(chan struct{}), file: f}
 	go o.write()
 	return o
 }
@@ -50,7 +48,7 @@ func (o *outbox) send(m message) {
 
 // sendLine queues what may be lost.
 func (o *outbox) sendLine(m message) {
-	if len(o.queue) >= queuedMost-reserved {
+	if len(o.queue) >= linesQueued {
 		if m.Line != nil {
 			o.dropped.Add(1)
 		}

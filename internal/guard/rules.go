@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"regexp"
 	"time"
 
@@ -10,9 +11,9 @@ import (
 // Bounds of what a guard remembers and passes on.
 const (
 	MaxLine      = 8 << 10 // a line of the tool is cut here
-	MaxSightings = 16      // a mark, or one edge of a stage, is reported this often
+	MaxSightings = 16      // a mark, or one edge of a stage, is reported this often unless it says more
 	maxStages    = 8
-	maxMarks     = 24
+	maxSightings = 8192 // of all marks together
 	tailLines    = 40
 	tailLine     = 1 << 10
 )
@@ -37,10 +38,20 @@ type Stage struct {
 	Locked bool          `json:"locked"` // the tool holds or awaits a lock of the database
 }
 
-// Mark is a line worth knowing: never dropped, up to [MaxSightings] of each.
+// Mark is a line worth knowing: never dropped, up to Max of each.
 type Mark struct {
 	Name    string `json:"name"`
 	Pattern string `json:"pattern"`
+	Max     int    `json:"max,omitempty"` // 0 is MaxSightings
+}
+
+// sightings is how many messages the marks and stages can cause at most.
+func (r Rules) sightings() int {
+	n := len(r.Stages) * 4 * MaxSightings
+	for _, m := range r.Marks {
+		n += cmp.Or(m.Max, MaxSightings)
+	}
+	return n
 }
 
 func (r Rules) withDefaults() Rules {
@@ -66,7 +77,7 @@ type compiledStage struct {
 }
 
 type compiledMark struct {
-	name    string
+	Mark
 	pattern *regexp.Regexp
 }
 
@@ -78,8 +89,9 @@ type compiled struct {
 func (r Rules) compile() (compiled, error) {
 	const op = "read the guard's rules"
 	var c compiled
-	if len(r.Stages) > maxStages || len(r.Marks) > maxMarks {
-		return c, coffer.E(coffer.KindInvalid, op, "%d stages and %d marks, at most %d and %d", len(r.Stages), len(r.Marks), maxStages, maxMarks)
+	if len(r.Stages) > maxStages || r.sightings() > maxSightings {
+		return c, coffer.E(coffer.KindInvalid, op, "%d stages and %d sightings, at most %d and %d",
+			len(r.Stages), r.sightings(), maxStages, maxSightings)
 	}
 	for _, s := range r.Stages {
 		begin, err := regexp.Compile(s.Begin)
@@ -97,7 +109,8 @@ func (r Rules) compile() (compiled, error) {
 		if err != nil {
 			return c, coffer.E(coffer.KindInvalid, op, "mark %s: %w", m.Name, err)
 		}
-		c.marks = append(c.marks, compiledMark{m.Name, p})
+		m.Max = cmp.Or(m.Max, MaxSightings)
+		c.marks = append(c.marks, compiledMark{m, p})
 	}
 	return c, nil
 }

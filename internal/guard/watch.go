@@ -53,9 +53,9 @@ func (w *watch) line(text string) bool {
 			continue
 		}
 		hit = true
-		if len(w.marks[m.name]) < MaxSightings {
-			w.marks[m.name] = append(w.marks[m.name], text)
-			w.send(message{At: now.Sub(w.begin), Mark: &Sighting{m.name, text}})
+		if len(w.marks[m.Name]) < m.Max {
+			w.marks[m.Name] = append(w.marks[m.Name], text)
+			w.send(message{At: now.Sub(w.begin), Mark: &Sighting{m.Name, text}})
 		}
 	}
 	return hit
