@@ -14,6 +14,7 @@ type Body struct {
 	chunks [][]byte
 	size   int64
 	sum    string
+	via    func(io.Reader) io.Reader // wraps each Reader; nil is plain
 }
 
 // Bytes makes a Body of one slice.
@@ -48,5 +49,19 @@ func (b Body) Reader() io.Reader {
 	for i, c := range b.chunks {
 		rs[i] = bytes.NewReader(c)
 	}
-	return io.MultiReader(rs...)
+	r := io.MultiReader(rs...)
+	if b.via != nil {
+		return b.via(r)
+	}
+	return r
+}
+
+// through is b whose readers are wrapped by via, around what wraps them already.
+func (b Body) through(via func(io.Reader) io.Reader) Body {
+	if inner := b.via; inner != nil {
+		b.via = func(r io.Reader) io.Reader { return via(inner(r)) }
+	} else {
+		b.via = via
+	}
+	return b
 }

@@ -153,6 +153,9 @@ func (f *Faulty) before(ctx context.Context, op Op, name string) (Fault, error) 
 			return hit, coffer.Wrap(step(op, name), ctx.Err())
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return hit, coffer.Wrap(step(op, name), err)
+	}
 	if hit.Kind != "" && !hit.After {
 		return hit, hit.err(op, name)
 	}
