@@ -136,8 +136,9 @@ func (d *DB) DeleteFailed(ctx context.Context, backup coffer.BackupID, e Ending)
 }
 
 func deleteFailed(c conn, backup coffer.BackupID, e Ending) error {
-	if _, err := c.exec(`UPDATE backups SET state = ?, deleting = 0, error = ?, hint = ?, updated = ?
-		WHERE id = ? AND deleting = 1 AND deleted = 0`, coffer.DeleteFailed, e.Error, e.Hint, micros(e.Now), backup); err != nil {
+	ok, err := c.changed(`UPDATE backups SET state = ?, deleting = 0, error = ?, hint = ?, updated = ?
+		WHERE id = ? AND deleting = 1 AND deleted = 0`, coffer.DeleteFailed, e.Error, e.Hint, micros(e.Now), backup)
+	if err != nil || !ok {
 		return err
 	}
 	if err := endDeletes(c, backup, coffer.Failed, e); err != nil {

@@ -1,0 +1,63 @@
+// Package recordstest is the law of the records: what every database beneath
+// them must do. A database's own test opens empty records and calls [Run].
+//
+// The suite checks each conditional change alone and repeated, races between
+// those that must exclude each other, and a property: whatever order a job's
+// moves come in, no backup is COMPLETED after the verdict FAILED, refs and pins
+// are what the rows say, and nothing is held when all has ended.
+package recordstest
+
+import (
+	"testing"
+
+	"github.com/cofferdb/coffer/internal/records"
+)
+
+// Run runs the suite. open gives empty records that are closed at the test's end.
+func Run(t *testing.T, open func(t *testing.T) *records.DB) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, *records.DB)
+	}{
+		{"CreateBackup", testCreateBackup},
+		{"CreateRefused", testCreateRefused},
+		{"Parents", testParents},
+		{"Containers", testContainers},
+		{"Idempotency", testIdempotency},
+		{"Walls", testWalls},
+		{"Listing", testListing},
+		{"Bell", testBell},
+		{"Claim", testClaim},
+		{"Grant", testGrant},
+		{"Report", testReport},
+		{"Complete", testComplete},
+		{"Verdict", testVerdict},
+		{"FailBackup", testFailBackup},
+		{"Lost", testLost},
+		{"Cancel", testCancel},
+		{"Restore", testRestore},
+		{"Verify", testVerify},
+		{"Delete", testDelete},
+		{"DeleteForced", testDeleteForced},
+		{"DeleteFailed", testDeleteFailed},
+		{"Events", testEvents},
+		{"Instances", testInstances},
+		{"Agents", testAgents},
+		{"Strategies", testStrategies},
+		{"Counters", testCounters},
+		{"Sweep", testSweep},
+		{"RaceQuota", testRaceQuota},
+		{"RaceParent", testRaceParent},
+		{"RaceRunners", testRaceRunners},
+		{"RaceVerdict", testRaceVerdict},
+		{"RaceInstance", testRaceInstance},
+		{"Giving up", testGivingUp},
+		{"Life", testLife},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, open(t))
+		})
+	}
+}

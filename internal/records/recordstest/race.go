@@ -1,0 +1,173 @@
+package recordstest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/records"
+)
+
+// together runs all at once and waits.
+func together(fs ...func()) {
+	var wg sync.WaitGroup
+	gate := make(chan struct{})
+	for _, f := range fs {
+		wg.Go(func() {
+			<-gate
+			f()
+		})
+	}
+	close(gate)
+	wg.Wait()
+}
+
+func testRaceQuota(t *testing.T, db *records.DB) {
+	w := newWorld(t, db)
+	var made, refused atomic.Int32
+	var fs []func()
+	for range 50 {
+		n := records.NewBackup{Project: ours, Instance: w.instance(ours), Name: "n", Store: "main", Quota: 10, Now: w.now()}
+		fs = append(fs, func() {
+			switch _, err := db.CreateBackup(w.ctx, n); coffer.KindOf(err) {
+			case "":
+				made.Add(1)
+			case coffer.KindQuota:
+				refused.Add(1)
+			default:
+				t.Errorf("create: %v", err)
+			}
+		})
+	}
+	together(fs...)
+	if made.Load() != 10 || refused.Load() != 40 {
+		t.Errorf("%d were made and %d refused, want 10 and 40", made.Load(), refused.Load())
+	}
+}
+
+func testRaceParent(t *testing.T, db *records.DB) {
+	w := newWorld(t, db)
+	in := w.instance(ours)
+	var deletes int
+	for i := range 200 {
+		full := w.completed(in, "")
+		var child coffer.Backup
+		var cerr, derr error
+		n := records.NewBackup{Project: ours, Instance: in, Name: "n", Parent: full.ID, Store: "main", Quota: -1, Now: w.now()}
+		d := records.NewJob{Kind: coffer.JobDelete, Project: ours, Backup: full.ID, Now: w.now()}
+		fs := []func(){
+			func() { child, cerr = db.CreateBackup(w.ctx, n) },
+			func() { _, derr = db.CreateJob(w.ctx, d) },
+		}
+		if i%2 == 0 {
+			fs[0], fs[1] = fs[1], fs[0]
+		}
+		together(fs...)
+		if (cerr == nil) == (derr == nil) {
+			t.Fatalf("round %d: create said %v and delete said %v, want exactly one", i, cerr, derr)
+		}
+		w.counts(full.ID, map[bool]int{true: 1}[cerr == nil], 0)
+		if cerr == nil {
+			w.want(coffer.KindConflict, derr)
+			w.yes(db.Fail(w.ctx, coffer.JobID(child.ID), "", records.Ending{Now: w.now()}))
+			continue
+		}
+		w.want(coffer.KindConflict, cerr)
+		deletes++
+	}
+	t.Logf("of 200 races the delete won %d", deletes)
+}
+
+func testRaceRunners(t *testing.T, db *records.DB) {
+	w := newWorld(t, db)
+	id := coffer.JobID(w.create(w.instance(ours), "").ID)
+	var won atomic.Int32
+	var owner atomic.Value
+	var fs []func()
+	for i := range 20 {
+		r := coffer.Runner(fmt.Sprintf("agent/%d", i))
+		fs = append(fs, func() {
+			if _, err := db.Claim(w.ctx, id, r, w.at); err == nil {
+				won.Add(1)
+				owner.Store(r)
+			}
+		})
+	}
+	together(fs...)
+	if won.Load() != 1 || w.job(id).Runner != owner.Load() {
+		t.Errorf("%d runners own the job", won.Load())
+	}
+}
+
+// testRaceVerdict lets the verdicts COMPLETED and FAILED fall at once: one does.
+func testRaceVerdict(t *testing.T, db *records.DB) {
+	w := newWorld(t, db)
+	in := w.instance(ours)
+	for i := range 50 {
+		b := w.saving(in, "")
+		id := coffer.JobID(b.ID)
+		var done, doomed bool
+		together(
+			func() { done, _ = db.Complete(w.ctx, id, records.Completion{Manifest: sum, Now: w.at}) },
+			func() { doomed, _ = db.Doom(w.ctx, id, w.at) },
+		)
+		if done == doomed {
+			t.Fatalf("round %d: completed %v and doomed %v, want exactly one", i, done, doomed)
+		}
+		if doomed {
+			w.yes(db.FailDoomed(w.ctx, id, records.Ending{Now: w.now()}))
+		}
+		w.state(b.ID, map[bool]coffer.State{true: coffer.Completed, false: coffer.Failed}[done])
+	}
+}
+
+func testRaceInstance(t *testing.T, db *records.DB) {
+	w := newWorld(t, db)
+	in := w.instance(ours)
+	var made atomic.Int32
+	var fs []func()
+	for range 20 {
+		n := records.NewBackup{Project: ours, Instance: in, Name: "n", Store: "main", Quota: -1, Now: w.now()}
+		fs = append(fs, func() {
+			_, err := db.CreateBackup(w.ctx, n)
+			switch {
+			case err == nil:
+				made.Add(1)
+			case !coffer.IsKind(err, coffer.KindUnprocessable):
+				t.Errorf("create: %v", err)
+			}
+		})
+	}
+	together(fs...)
+	if made.Load() != 1 {
+		t.Errorf("%d backups run on one instance", made.Load())
+	}
+}
+
+// testGivingUp: a caller that gave up before its turn has changed nothing, and
+// harms nobody who shares its transaction.
+func testGivingUp(t *testing.T, db *records.DB) {
+	w := newWorld(t, db)
+	gone, cancel := context.WithCancel(w.ctx)
+	cancel()
+	var fs []func()
+	for i := range 40 {
+		ctx := w.ctx
+		if i%2 == 0 {
+			ctx = gone
+		}
+		fs = append(fs, func() {
+			_, err := db.RaiseCounter(ctx, "c")
+			if want := map[bool]coffer.Kind{true: coffer.KindCanceled}[i%2 == 0]; coffer.KindOf(err) != want {
+				t.Errorf("raise: %v, want kind %q", err, want)
+			}
+		})
+	}
+	together(fs...)
+	if n, err := db.Counter(w.ctx, "c"); err != nil || n != 20 {
+		t.Errorf("the counter is %d (%v), want 20", n, err)
+	}
+}
