@@ -3,14 +3,10 @@ package file_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/cofferdb/coffer/internal/store"
 	"github.com/cofferdb/coffer/internal/store/file"
 	"github.com/cofferdb/coffer/internal/store/storetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // place is a store that a second process can open as well.
 type place struct {
@@ -20,7 +16,7 @@ type place struct {
 
 func (p place) Reopen(t *testing.T) store.Full { return open(t, p.root) }
 
-func open(t *testing.T, root string) *file.Store {
+func open(t testing.TB, root string) *file.Store {
 	t.Helper()
 	s, err := file.New(root, file.Options{Create: true})
 	if err != nil {

@@ -19,7 +19,7 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Object,
 	return func(yield func(store.Object, error) bool) {
 		dir, rest := path.Split(prefix)
 		dir = strings.TrimSuffix(dir, "/")
-		if dir != "" && store.CheckName(dir) != nil || strings.HasPrefix(prefix, "/") {
+		if dir != "" && store.CheckName(dir) != nil || strings.HasPrefix(prefix, "/") || strings.HasPrefix(dir, reserved) {
 			return // no object's name begins so
 		}
 		w := walk{s: s, ctx: ctx, op: "list " + prefix, yield: yield}

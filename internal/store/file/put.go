@@ -98,14 +98,15 @@ func copyAt(ctx context.Context, f *os.File, off int64, b store.Body) error {
 // publish gives the hidden, synced file tmp its name, once and for good.
 func (s *Store) publish(op, tmp, name string) (store.Object, error) {
 	var err error
-	for range 10 { // a delete next door may remove the folder just made
-		if err = s.mkdirs(path.Dir(name)); err != nil {
-			break
-		}
+	for range 100 { // a delete next door may remove the folders just made
 		if err = s.root.Link(tmp, name); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		if _, gone := s.root.Lstat(tmp); gone != nil {
+			break
+		}
+		if made := s.mkdirs(path.Dir(name)); made != nil && !errors.Is(made, fs.ErrNotExist) {
+			err = made
 			break
 		}
 	}
@@ -145,12 +146,21 @@ func (s *Store) clash(err error, tmp, name string) error {
 	return err
 }
 
-// mkdirs makes the folders of dir that are missing.
+// mkdirs makes the folders of dir that are missing. It does not look whether
+// what is there is a folder: the link that follows does.
 func (s *Store) mkdirs(dir string) error {
 	if dir == "." {
 		return nil
 	}
-	return s.root.MkdirAll(dir, folderMode)
+	for i := range len(dir) + 1 {
+		if i < len(dir) && dir[i] != '/' {
+			continue
+		}
+		if err := s.root.Mkdir(dir[:i], folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // syncFolders makes the names in dir, and dir's own in the folders above it,
