@@ -62,7 +62,7 @@ func newStream(out engine.Sink, base engine.Base, asked uint64) *stream {
 	return &stream{
 		out: out, base: base, asked: asked, need: 1,
 		open: make(map[string]*streamFile), seen: newNameSet(),
-		parts: newLayer(base.Full()),
+		parts: newLayer(base.Full()), know: streamKnown{innodb: newNameSet()},
 	}
 }
 
@@ -193,11 +193,11 @@ func (s *stream) command(c xbstream.Chunk) error {
 		return err
 	}
 	e := engine.Entry{Name: c.Path, To: c.To, Kind: engine.KindRemove}
-	s.seen.drop(c.Path)
 	if c.Type == xbstream.Rename {
 		e.Kind = engine.KindRename
-		s.seen.add(c.To)
 	}
+	s.seen.command(c.Path, c.To)
+	s.know.innodb.command(c.Path, c.To)
 	s.parts.command(c.Path, c.To)
 	return coffer.Wrap("index the backup stream", s.out.Entry(e))
 }

@@ -192,6 +192,18 @@ func (n nameSet) add(name string) bool {
 	return had
 }
 
+// command follows an order of the stream; an empty to removes. Like the tool's
+// extractor it does nothing for a name that is not there.
+func (n nameSet) command(name, to string) {
+	if !n.has(name) {
+		return
+	}
+	n.drop(name)
+	if to != "" {
+		n.add(to)
+	}
+}
+
 func (n nameSet) drop(name string) { delete(n.set, maphash.String(n.seed, name)) }
 
 func (n nameSet) has(name string) bool {

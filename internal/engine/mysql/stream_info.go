@@ -23,7 +23,8 @@ type streamInfo struct {
 	ToolVersion    string
 	ServerVersion  string
 	Summary        []byte
-	Plain          int64 // bytes passed to the sink
+	Links          []string // tables with a DATA DIRECTORY, which no restore takes: the first few
+	Plain          int64    // bytes passed to the sink
 }
 
 // streamKnown gathers, while the stream passes, what streamInfo is made of.
@@ -32,7 +33,10 @@ type streamKnown struct {
 	info, options, binlog []byte
 	redo                  []byte  // the first bytes of the redo log
 	innodb                nameSet // .frm files of InnoDB tables
+	links                 []string
 }
+
+const maxLinks = 16
 
 // learn takes from a finished file what finish needs.
 func (s *stream) learn(f *streamFile) error {
@@ -46,8 +50,13 @@ func (s *stream) learn(f *streamFile) error {
 	case redoFile:
 		s.know.redo = f.body
 	}
-	if path.Ext(f.name) == ".frm" {
+	switch path.Ext(f.name) {
+	case ".frm":
 		s.know.frm(f)
+	case ".isl":
+		if len(s.know.links) < maxLinks {
+			s.know.links = append(s.know.links, strings.TrimSuffix(f.name, ".isl"))
+		}
 	}
 	return s.parts.add(f)
 }
@@ -56,9 +65,6 @@ func (s *stream) learn(f *streamFile) error {
 // engine's number, and a partitioned table's engine is at byte 61.
 func (k *streamKnown) frm(f *streamFile) {
 	const innodb, partition = 12, 20
-	if k.innodb.set == nil {
-		k.innodb = newNameSet()
-	}
 	k.innodb.drop(f.name)
 	if len(f.body) > 61 && (f.body[3] == innodb || f.body[3] == partition && f.body[61] == innodb) {
 		k.innodb.add(f.name)
@@ -78,8 +84,7 @@ func (s *stream) missing(ibd string) bool {
 	if i := strings.Index(strings.ToLower(table), "#p#"); i >= 0 {
 		table = table[:i]
 	}
-	frm := table + ".frm"
-	return s.know.innodb.set != nil && s.know.innodb.has(frm) && s.seen.has(frm)
+	return s.know.innodb.has(table + ".frm")
 }
 
 // finish says whether the stream is a whole backup, and what it has told.
@@ -103,7 +108,7 @@ func (s *stream) finish() (streamInfo, error) {
 	}
 	info := streamInfo{
 		From: s.know.checkpoints.from, To: s.know.checkpoints.to, Last: s.know.checkpoints.last,
-		Plain: s.plain,
+		Plain: s.plain, Links: s.know.links,
 	}
 	if err := info.fill(&s.know); err != nil {
 		return streamInfo{}, err

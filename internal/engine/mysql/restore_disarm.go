@@ -1,0 +1,160 @@
+package mysql
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/xbstream"
+)
+
+// What was extracted is hostile: whoever could write to the store could have
+// written it, and the stock tool believes it. It follows the paths in .isl and
+// .ren files, and takes options from backup-my.cnf. So before it runs, every name
+// is checked, and its options are reduced to those that we know to be harmless.
+
+// disarm checks an extracted layer, or makes it harmless.
+func disarm(root *os.Root) error {
+	err := fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if !d.Type().IsRegular() {
+			return coffer.E(coffer.KindCorrupt, "file "+name, "is not a regular file")
+		}
+		switch path.Ext(name) {
+		case ".isl":
+			return coffer.E(coffer.KindUnsupported, "file "+name, "the table has a DATA DIRECTORY of its own, outside of the data folder").
+				WithHint("move the table into the data folder (ALTER TABLE without DATA DIRECTORY) and take a full backup")
+		case ".ren":
+			b, err := readSmall(root, name)
+			if err != nil {
+				return err
+			}
+			return coffer.Wrap("file "+name, xbstream.CheckPath(strings.TrimSpace(string(b))))
+		case ".qp", ".xbcrypt":
+			return coffer.E(coffer.KindUnsupported, "file "+name, "compressed or encrypted by the tool: it cannot be restored here")
+		}
+		return nil
+	})
+	if err != nil {
+		return coffer.Wrap("check what was unpacked", err)
+	}
+	options, err := safeOptions(root)
+	if err != nil {
+		return err
+	}
+	return root.WriteFile(optionsFile, options, 0o600)
+}
+
+// readSmall reads a control file of bounded size.
+func readSmall(root *os.Root, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, coffer.E(coffer.KindCorrupt, "file "+name, "%w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxControl+1))
+	if err != nil {
+		return nil, coffer.Wrap("file "+name, err)
+	}
+	if len(b) > maxControl {
+		return nil, coffer.E(coffer.KindCorrupt, "file "+name, "is longer than %d bytes", maxControl)
+	}
+	return b, nil
+}
+
+// optionForms are the options of backup-my.cnf that are taken over, and what their
+// values may look like: "n" a number, "w" a word.
+func optionForms() map[string]string {
+	return map[string]string{
+		"innodb_checksum_algorithm": "w",
+		"innodb_log_file_size":      "n",
+		"innodb_page_size":          "n",
+		"innodb_undo_tablespaces":   "n",
+		"innodb_compression_level":  "n",
+	}
+}
+
+// folderOptions gives the options of an extracted or restored folder's
+// backup-my.cnf, as an allow-list lets them pass. The files of the system
+// tablespace lose their folders: they are in the data folder now.
+func folderOptions(root *os.Root) (map[string]string, error) {
+	b, err := readSmall(root, optionsFile)
+	if err != nil {
+		return nil, err
+	}
+	pairs, options := parsePairs(b), make(map[string]string)
+	for key, form := range optionForms() {
+		if value, ok := pairs[key]; ok {
+			if !matches(form, value) {
+				return nil, coffer.E(coffer.KindCorrupt, "file "+optionsFile, "%s is %q", key, value)
+			}
+			options[key] = value
+		}
+	}
+	names, err := systemFiles(pairs["innodb_data_file_path"])
+	if err != nil {
+		return nil, coffer.E(coffer.KindCorrupt, "file "+optionsFile, "%w", err)
+	}
+	items := strings.Split(strings.Trim(pairs["innodb_data_file_path"], `"`), ";")
+	for i, name := range names {
+		if err := xbstream.CheckPath(name); err != nil {
+			return nil, coffer.Wrap("file "+optionsFile, err)
+		}
+		_, size, _ := strings.Cut(items[i], ":")
+		items[i] = name + ":" + strings.TrimSpace(size)
+	}
+	options["innodb_data_file_path"] = strings.Join(items, ";")
+	for _, key := range []string{"innodb_page_size", "innodb_undo_tablespaces"} {
+		if options[key] == "" {
+			return nil, coffer.E(coffer.KindCorrupt, "file "+optionsFile, "%s is missing", key)
+		}
+	}
+	return options, nil
+}
+
+func matches(form, value string) bool {
+	letters := "0123456789"
+	if form == "w" {
+		letters += "abcdefghijklmnopqrstuvwxyz_"
+	}
+	return value != "" && len(value) <= 32 && strings.Trim(value, letters) == ""
+}
+
+// safeOptions is the backup-my.cnf that the tool gets to see.
+func safeOptions(root *os.Root) ([]byte, error) {
+	options, err := folderOptions(root)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for key, value := range options {
+		lines = append(lines, fmt.Sprintf("%s=%s\n", key, value))
+	}
+	slices.Sort(lines)
+	return []byte("[mysqld]\n" + strings.Join(lines, "") + "innodb_undo_directory=./\n"), nil
+}
+
+// serverOptions are the options that a server needs to start on the restored
+// folder dir: innodb_data_file_path, innodb_undo_tablespaces, innodb_page_size
+// and innodb_checksum_algorithm, of which only the last may be missing.
+func serverOptions(dir string) (map[string]string, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, coffer.Wrap("read the restored server's options", err)
+	}
+	defer root.Close()
+	options, err := folderOptions(root)
+	if err != nil {
+		return nil, coffer.Wrap("read the restored server's options", err)
+	}
+	delete(options, "innodb_log_file_size") // the new server's own affair
+	delete(options, "innodb_compression_level")
+	return options, nil
+}

@@ -1,0 +1,406 @@
+package mysql
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/engine"
+	"github.com/cofferdb/coffer/xbstream"
+)
+
+// keep is a sink that keeps everything.
+type keep struct {
+	bytes.Buffer
+	entries []engine.Entry
+	fail    error
+}
+
+func (k *keep) Write(p []byte) (int, error) {
+	if k.fail != nil {
+		return 0, k.fail
+	}
+	return k.Buffer.Write(p)
+}
+
+func (k *keep) Entry(e engine.Entry) error {
+	k.entries = append(k.entries, e)
+	return nil
+}
+
+func (k *keep) entry(name string) engine.Entry {
+	for _, e := range k.entries {
+		if e.Name == name {
+			return e
+		}
+	}
+	return engine.Entry{}
+}
+
+// scene writes the streams that the tool would.
+type scene struct {
+	t *testing.T
+	bytes.Buffer
+	w *xbstream.Writer
+}
+
+func newScene(t *testing.T) *scene {
+	s := &scene{t: t}
+	s.w = xbstream.NewWriter(&s.Buffer)
+	return s
+}
+
+func (s *scene) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *scene) file(name string, content string) *scene {
+	s.must(s.w.WriteFile(name, 0, []byte(content)))
+	return s
+}
+
+// whole is a tablespace of two pages.
+func (s *scene) whole(name string, id uint32) *scene {
+	b := make([]byte, 2*16384)
+	if id != 0 {
+		binary.BigEndian.PutUint32(b[34:], id)
+		b[25] = 8
+	}
+	return s.file(name, string(b))
+}
+
+// delta is a changed tablespace with its .meta.
+func (s *scene) delta(name string, id uint32, pages ...uint32) *scene {
+	s.file(name+".meta", fmt.Sprintf("page_size = 16384\nzip_size = 0 \nspace_id = %d\n", id))
+	b := []byte("XTRA")
+	for _, p := range pages {
+		b = binary.BigEndian.AppendUint32(b, p)
+	}
+	b = binary.BigEndian.AppendUint32(b, 0xffffffff)
+	b = append(b, make([]byte, 16384-len(b)+16384*len(pages))...)
+	return s.file(name+".delta", string(b))
+}
+
+// full begins a full backup, close to what the tool sends.
+func full(t *testing.T) *scene {
+	return newScene(t).whole("ibdata1", 0).whole("undo001", 1)
+}
+
+// increment begins an increment.
+func increment(t *testing.T) *scene {
+	return newScene(t).delta("ibdata1", 0).delta("undo001", 1, 0, 2)
+}
+
+const (
+	fullCheckpoints = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 2000\nlast_lsn = 2100\nrecover_binlog_info = 0\n"
+	incrCheckpoints = "backup_type = incremental\nfrom_lsn = 1500\nto_lsn = 3000\nlast_lsn = 3100\nrecover_binlog_info = 0\n"
+	options         = "# made\n[mysqld]\ninnodb_checksum_algorithm=crc32\ninnodb_data_file_path=ibdata1:12M:autoextend\n" +
+		"innodb_page_size=16384\ninnodb_undo_directory=./\ninnodb_undo_tablespaces=1\n"
+	info = "tool_version = 10.11.19-MariaDB\nserver_version = 10.11.19-MariaDB-log\n" +
+		"binlog_pos = filename 'bin.000001', position '42', GTID of the last change '0-7-9'\n"
+)
+
+func redo(start uint64) string {
+	b := append([]byte("Phys\x00\x00\x00\x00"), binary.BigEndian.AppendUint64(nil, start)...)
+	return string(append(b, make([]byte, 5000)...))
+}
+
+// closing ends the stream as the tool does.
+func (s *scene) closing(checkpoints string) []byte {
+	s.file("ib_logfile0", redo(1500)).file("xtrabackup_checkpoints", checkpoints)
+	s.file("backup-my.cnf", options).file("xtrabackup_info", info)
+	s.must(s.w.Close())
+	return s.Bytes()
+}
+
+// pass sends a stream through the filter, in pieces of n bytes.
+func pass(b []byte, base engine.Base, asked uint64, n int) (streamInfo, *keep, error) {
+	out := new(keep)
+	s := newStream(out, base, asked)
+	for p := range slices.Chunk(b, n) {
+		if _, err := s.Write(p); err != nil {
+			return streamInfo{}, out, err
+		}
+	}
+	i, err := s.finish()
+	return i, out, err
+}
+
+// parent is the base that a full's stream leaves.
+func parent(t *testing.T, stream []byte) engine.Base {
+	t.Helper()
+	i, _, err := pass(stream, engine.Base{}, 0, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine.Base{
+		Backup: "full", Summary: i.Summary,
+		Position: coffer.Position{To: i.To, RedoStart: i.RedoStart, Last: i.Last},
+	}
+}
+
+func TestFullPassesUnchanged(t *testing.T) {
+	t.Parallel()
+	in := full(t).whole("app/t.ibd", 7).file("app/m.MYD", "").file("app/t.frm", "frm").closing(fullCheckpoints)
+	for _, n := range []int{1, 7, 100, 1 << 20} {
+		i, out, err := pass(in, engine.Base{}, 0, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(out.Bytes(), in) {
+			t.Fatalf("in pieces of %d: the stream was changed", n)
+		}
+		want := streamInfo{
+			To: 2000, Last: 2100, RedoStart: 1500, DataFilePath: "ibdata1:12M:autoextend", PageSize: 16384, UndoSpaces: 1,
+			GTID: "0-7-9", BinlogFile: "bin.000001", BinlogOffset: 42,
+			ToolVersion: "10.11.19-MariaDB", ServerVersion: "10.11.19-MariaDB-log", Plain: int64(len(in)),
+			Summary: []byte(`{"v":1,"spaces":[{"id":1,"name":"undo001","whole":true},{"id":7,"name":"app/t","whole":true}]}`),
+		}
+		if d := cmp.Diff(want, i); d != "" {
+			t.Error(d)
+		}
+		checkEntries(t, out)
+	}
+}
+
+// checkEntries holds the index against the stored stream: every chunk's bytes are
+// where the entry says, and the entries are all there is.
+func checkEntries(t *testing.T, out *keep) {
+	t.Helper()
+	var names, listed []string
+	for it, err := range xbstream.List(bytes.NewReader(out.Bytes())) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, it.Path)
+	}
+	for _, e := range out.entries {
+		names = append(names, e.Name)
+		var content []byte
+		for _, c := range e.Chunks {
+			if c.File != int64(len(content)) {
+				t.Errorf("%s: chunk at %d, want %d", e.Name, c.File, len(content))
+			}
+			content = append(content, out.Bytes()[c.Plain:c.Plain+c.Len]...)
+		}
+		if int64(len(content)) != e.Size || e.Inline != nil && !bytes.Equal(e.Inline, content) {
+			t.Errorf("%s: the index does not match the stream", e.Name)
+		}
+	}
+	if d := cmp.Diff(listed, names); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestIncrementSaysWhatThePrepareWants(t *testing.T) {
+	t.Parallel()
+	base := parent(t, full(t).whole("app/t.ibd", 7).closing(fullCheckpoints))
+	in := increment(t).delta("app/t.ibd", 7, 3).closing(incrCheckpoints)
+	for _, n := range []int{1, 13, 1 << 20} {
+		i, out, err := pass(in, base, 1500, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.From != 1500 || i.To != 3000 || i.Plain != int64(out.Len()) {
+			t.Errorf("from %d to %d, %d bytes of %d: not the true values", i.From, i.To, i.Plain, out.Len())
+		}
+		checkEntries(t, out)
+		e := out.entry("xtrabackup_checkpoints")
+		if want := strings.Replace(incrCheckpoints, "1500", "2000", 1); string(e.Inline) != want {
+			t.Errorf("stored %q, want %q", e.Inline, want)
+		}
+		if !strings.Contains(out.String(), options) || !strings.HasPrefix(out.String(), string(in[:1000])) {
+			t.Error("more than that file was changed")
+		}
+	}
+	base.Position.RedoStart = 0
+	asTo := strings.Replace(incrCheckpoints, "1500", "2000", 1)
+	in = increment(t).delta("app/t.ibd", 7, 3).closing(asTo)
+	if _, out, err := pass(in, base, 2000, 1000); err != nil || !bytes.Equal(out.Bytes(), in) {
+		t.Errorf("an increment from its parent's end was changed (%v)", err)
+	}
+}
+
+func TestEntriesTellOfTablespaces(t *testing.T) {
+	t.Parallel()
+	in := full(t).whole("app/t.ibd", 7).whole("app/n.new", 8).whole("app/z.ibd", 0).
+		file("app/a.del", "").file("app/b.ren", "app/c").closing(fullCheckpoints)
+	_, out, err := pass(in, engine.Base{}, 0, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := parent(t, in)
+	_, inc, err := pass(increment(t).delta("app/t.ibd", 7, 0, 3).delta("app/n.ibd", 8, 3).closing(incrCheckpoints), base, 1500, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := func(n uint32) *uint32 { return &n }
+	for name, want := range map[string]engine.Entry{
+		"app/t.ibd": {Kind: engine.KindSpace, Space: id(7), Page0: true}, "app/n.new": {Kind: engine.KindNew, Space: id(8), Page0: true},
+		"app/z.ibd": {Kind: engine.KindSpace}, "app/a.del": {Kind: engine.KindDel},
+		"app/b.ren": {Kind: engine.KindRen, Inline: []byte("app/c")}, "ib_logfile0": {Kind: engine.KindFile},
+		"ibdata1": {Kind: engine.KindSpace, Space: id(0)},
+	} {
+		want.Name = name
+		got := out.entry(name)
+		got.Chunks, got.Size = nil, 0
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+	if e := inc.entry("app/t.ibd.delta"); e.Kind != engine.KindDelta || !e.Page0 {
+		t.Errorf("%+v", e)
+	}
+	if e := inc.entry("app/n.ibd.delta"); e.Page0 {
+		t.Errorf("%+v", e)
+	}
+	if e := inc.entry("app/n.ibd.meta"); e.Kind != engine.KindMeta || e.Space == nil || *e.Space != 8 || e.PageSize != 16384 {
+		t.Errorf("%+v", e)
+	}
+	if e := out.entry("xtrabackup_info"); e.Inline != nil {
+		t.Error("the tool's command line is in the index")
+	}
+}
+
+func TestStreamRefusals(t *testing.T) {
+	t.Parallel()
+	good := func() *scene { return full(t).whole("app/t.ibd", 7) }
+	without := func(name string) []byte {
+		s := newScene(t)
+		for _, f := range []struct{ name, content string }{
+			{"ibdata1", "x"}, {"undo001", "x"}, {"ib_logfile0", redo(1500)}, {"xtrabackup_checkpoints", fullCheckpoints},
+			{"backup-my.cnf", options}, {"xtrabackup_info", info},
+		} {
+			if f.name != name {
+				s.file(f.name, f.content)
+			}
+		}
+		return s.Bytes()
+	}
+	again := good()
+	again.closing(fullCheckpoints)
+	again.must(again.w.WriteFile("xtrabackup_checkpoints", xbstream.Rewrite, []byte(fullCheckpoints)))
+	renamed, removed, seek := good(), good(), good()
+	renamed.closing(fullCheckpoints)
+	renamed.must(renamed.w.Rename("app/t.ibd", "xtrabackup_checkpoints"))
+	removed.closing(fullCheckpoints)
+	removed.must(removed.w.Remove("xtrabackup_checkpoints"))
+	seek.Write(xbstream.AppendHeader(nil, xbstream.Chunk{Type: xbstream.Seek, Path: "x", Offset: 4}))
+	flipped := good().closing(fullCheckpoints)
+	flipped[200] ^= 1
+	twice := good().whole("app/t.ibd", 7)
+	cut := good().closing(fullCheckpoints)
+	for name, c := range map[string]struct {
+		stream []byte
+		kind   coffer.Kind
+	}{
+		"flipped bit":               {flipped, coffer.KindCorrupt},
+		"cut":                       {cut[:len(cut)-3], coffer.KindTool},
+		"empty":                     {nil, coffer.KindTool},
+		"inside a file":             {good().Bytes()[:9000], coffer.KindTool},
+		"checkpoints twice":         {again.Bytes(), coffer.KindTool},
+		"checkpoints renamed onto":  {renamed.Bytes(), coffer.KindTool},
+		"checkpoints removed":       {removed.Bytes(), coffer.KindTool},
+		"a file twice":              {twice.Bytes(), coffer.KindTool},
+		"seek":                      {seek.Bytes(), coffer.KindUnsupported},
+		"not a full":                {good().closing(incrCheckpoints), coffer.KindTool},
+		"checkpoints without end":   {good().closing(strings.Repeat("x", 65<<10)), coffer.KindTool},
+		"checkpoints of nothing":    {good().closing("x = y\n"), coffer.KindTool},
+		"redo behind the end":       {good().closing(strings.Replace(fullCheckpoints, "2000", "1000", 1)), coffer.KindTool},
+		"one id twice":              {good().whole("app/u.ibd", 7).closing(fullCheckpoints), coffer.KindTool},
+		"meta without delta":        {good().file("app/u.ibd.meta", "page_size = 16384\nspace_id = 9\n").closing(fullCheckpoints), coffer.KindTool},
+		"meta of nothing":           {good().file("app/u.ibd.meta", "x").closing(fullCheckpoints), coffer.KindTool},
+		"rename that leads out":     {good().file("app/t.ren", "../../etc/x").closing(fullCheckpoints), coffer.KindCorrupt},
+		"without checkpoints":       {without("xtrabackup_checkpoints"), coffer.KindTool},
+		"without redo":              {without("ib_logfile0"), coffer.KindTool},
+		"without info":              {without("xtrabackup_info"), coffer.KindTool},
+		"without options":           {without("backup-my.cnf"), coffer.KindTool},
+		"without system tablespace": {without("ibdata1"), coffer.KindTool},
+		"without undo":              {without("undo001"), coffer.KindTool},
+	} {
+		for _, n := range []int{11, 1 << 20} {
+			if _, _, err := pass(c.stream, engine.Base{}, 0, n); !coffer.IsKind(err, c.kind) {
+				t.Errorf("%s: got %v, want %s", name, err, c.kind)
+			}
+		}
+	}
+	if _, _, err := pass(without(""), engine.Base{}, 0, 100); err != nil {
+		t.Errorf("with everything: %v", err)
+	}
+}
+
+func TestIncrementFromAnotherLSNIsRefused(t *testing.T) {
+	t.Parallel()
+	base := parent(t, full(t).whole("app/t.ibd", 7).closing(fullCheckpoints))
+	in := func(old, new string) []byte {
+		return increment(t).delta("app/t.ibd", 7, 3).closing(strings.Replace(incrCheckpoints, old, new, 1))
+	}
+	for name, c := range map[string]struct {
+		stream []byte
+		asked  uint64
+		kind   coffer.Kind
+	}{
+		"not what was asked":   {in("1500", "1501"), 1500, coffer.KindTool},
+		"behind the redo":      {in("1500", "1600"), 1600, coffer.KindNeedFull},
+		"an older server":      {in("to_lsn = 3000", "to_lsn = 1900"), 1500, coffer.KindNeedFull},
+		"a full":               {full(t).closing(fullCheckpoints), 1500, coffer.KindTool},
+		"already the parent's": {in("1500", "2000"), 1500, coffer.KindTool},
+	} {
+		if _, _, err := pass(c.stream, base, c.asked, 500); !coffer.IsKind(err, c.kind) {
+			t.Errorf("%s: got %v, want %s", name, err, c.kind)
+		}
+	}
+}
+
+func TestSinkFailureEndsTheStream(t *testing.T) {
+	t.Parallel()
+	away := coffer.E(coffer.KindUnavailable, "put", "away")
+	s := newStream(&keep{fail: away}, engine.Base{}, 0)
+	in := full(t).Bytes()
+	if _, err := s.Write(in); !errors.Is(err, away) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.Write(in); !errors.Is(err, away) {
+		t.Errorf("afterwards: %v", err)
+	}
+	if _, err := s.finish(); !errors.Is(err, away) {
+		t.Errorf("in the end: %v", err)
+	}
+}
+
+func TestMissingTablespaceIsSeen(t *testing.T) {
+	t.Parallel()
+	frm := func(engine, inner byte) string {
+		b := make([]byte, 100)
+		b[3], b[61] = engine, inner
+		return string(b)
+	}
+	s := newStream(new(keep), engine.Base{}, 0)
+	in := full(t).whole("app/here.ibd", 7).file("app/here.frm", frm(12, 0)).file("app/gone.frm", frm(12, 0)).
+		file("app/parts.frm", frm(20, 12)).whole("app/parts#P#p0.ibd", 8).file("app/myisam.frm", frm(9, 0)).
+		file("app/again.frm", frm(12, 0)).whole("app/again.new", 9).file("app/dropped.frm", frm(12, 0))
+	in.must(in.w.Remove("app/dropped.frm"))
+	if _, err := s.Write(in.closing(fullCheckpoints)); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, table := range []string{"here", "gone", "parts#P#p0", "parts#P#p1", "myisam", "again", "dropped", "never"} {
+		if s.missing("./app/" + table + ".ibd") {
+			got[table] = true
+		}
+	}
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{"gone", "parts#P#p1"}) {
+		t.Errorf("missing: %v", names)
+	}
+}
