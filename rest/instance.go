@@ -64,13 +64,14 @@ type Agents struct {
 	Agents []Agent `json:"agents"`
 }
 
-// Sweep is what one look over the stores found: Removed are objects of ours that
-// were proven dead, Strange are those that are not ours and stay.
+// Sweep is what one pass over the stores found and did.
 type Sweep struct {
-	Removed int      `json:"removed"`
-	Waiting int      `json:"waiting"` // dead, but not yet long enough
-	Strange int      `json:"strange"`
-	Notes   []string `json:"notes,omitempty"`
+	Places    int      `json:"places"`    // containers looked at
+	Wiped     int      `json:"wiped"`     // dead backups whose data was removed
+	Forgotten int      `json:"forgotten"` // dead backups of which nothing is left now
+	Waiting   int      `json:"waiting"`   // orphans that wait for their second listing
+	Kept      []string `json:"kept"`      // dead objects that the store refuses to delete
+	Strangers []string `json:"strangers"` // objects that are not ours: never touched
 }
 
 // SweepBody wraps a sweep's result.

@@ -1,7 +1,7 @@
 package trove
 
 // Instance is one database instance. The fields from Created on are there in the
-// detailed views only; TenantID and those after Fault for admins only.
+// detailed views only; TenantID and InstanceAdmin for admins only.
 type Instance struct {
 	ID              string            `json:"id"`
 	Name            string            `json:"name"`
@@ -21,6 +21,14 @@ type Instance struct {
 	Updated              *Time  `json:"updated,omitempty"`
 	ServiceStatusUpdated *Time  `json:"service_status_updated,omitempty"`
 	Fault                *Fault `json:"fault,omitempty"`
+	*InstanceAdmin
+}
+
+// InstanceAdmin is what only admins see of an instance, in the detailed views.
+type InstanceAdmin struct {
+	ServerID             *string `json:"server_id"`
+	VolumeID             *string `json:"volume_id"`
+	EncryptedRPCMessages bool    `json:"encrypted_rpc_messaging"`
 }
 
 // FlavorRef points at a flavor.

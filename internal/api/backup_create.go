@@ -1,0 +1,161 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/trove"
+)
+
+// maxKey bounds an Idempotency-Key, in bytes.
+const maxKey = 255
+
+// shaped reads and checks a body, and gives the object under its one key.
+func (a *api) shaped(r request, s *schema, key string) (*object, error) {
+	v, err := troveBody(r.Request)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.validate(v); err != nil {
+		return nil, err
+	}
+	o, ok := v.(*object)
+	if !ok {
+		return nil, errPuzzle()
+	}
+	return o.obj(key), nil
+}
+
+func (a *api) backupCreate(r request) (reply, error) {
+	o, err := a.shaped(r, a.schemas.backup, "backup")
+	if err != nil {
+		return reply{}, err
+	}
+	container := o.str("swift_container")
+	if !shellSafe(container) || !walled(container) {
+		return reply{}, coffer.E(coffer.KindInvalid, "", "The value is not allowed: %s.", container)
+	}
+	if from := o.obj("restore_from"); from != nil {
+		return reply{}, a.refuseImport(from)
+	}
+	if !o.has("instance") {
+		return reply{}, coffer.E(coffer.KindInvalid, "", "instance is missing.")
+	}
+	in, err := a.instance(r, o.str("instance"))
+	if err != nil {
+		return reply{}, err
+	}
+	if in.Status != "ACTIVE" && in.Status != "HEALTHY" {
+		return reply{}, errNotActionable(in.ID, in.Status)
+	}
+	b, err := a.createBackup(r, in, o, container)
+	if err != nil {
+		return reply{}, err
+	}
+	a.ring(r, coffer.JobID(b.ID))
+	return reply{http.StatusAccepted, trove.BackupBody{Backup: backupView(b)}}, nil
+}
+
+func (a *api) createBackup(r request, in coffer.Instance, o *object, container string) (coffer.Backup, error) {
+	key := r.Header.Get("Idempotency-Key")
+	if len(key) > maxKey {
+		return coffer.Backup{}, coffer.E(coffer.KindInvalid, "", "The Idempotency-Key is longer than %d bytes.", maxKey)
+	}
+	if len(a.Stores) == 0 {
+		return coffer.Backup{}, coffer.E(coffer.KindUnsupported, "", "This server has no store for backups.").
+			WithHint("name one in its configuration")
+	}
+	n := records.NewBackup{
+		Project: in.Project, Instance: in.ID, Name: o.str("name"),
+		Parent: coffer.BackupID(strings.ToLower(o.str("parent_id"))), Incremental: o.int("incremental") == 1,
+		Container: container, Store: a.Stores[0], Key: key, Quota: a.Quota, Now: a.Now(),
+	}
+	if o.has("description") {
+		d := o.str("description")
+		n.Description = &d
+	}
+	if n.Container == "" {
+		var err error
+		if n.Container, err = a.container(r, in); err != nil {
+			return coffer.Backup{}, err
+		}
+	}
+	b, err := a.Records.CreateBackup(r.Context(), n)
+	switch {
+	case coffer.IsKind(err, coffer.KindNotFound) && n.Parent != "":
+		return coffer.Backup{}, errNothing(string(n.Parent))
+	case coffer.IsKind(err, coffer.KindUnprocessable, coffer.KindBusy):
+		return coffer.Backup{}, errNotActionable(in.ID, "BACKUP")
+	case coffer.IsKind(err, coffer.KindQuota):
+		return coffer.Backup{}, refusal(http.StatusRequestEntityTooLarge, trove.OverLimit, "Quota exceeded for resources: ['backups'].")
+	}
+	return b, err
+}
+
+// container is the instance's strategy's, else the project's, else the default.
+func (a *api) container(r request, in coffer.Instance) (string, error) {
+	for _, id := range []coffer.InstanceID{in.ID, ""} {
+		found, err := a.Records.Strategies(r.Context(), in.Project, &id)
+		if err != nil {
+			return "", err
+		}
+		if len(found) > 0 {
+			return found[0].Container, nil
+		}
+	}
+	return a.DefaultContainer, nil
+}
+
+// refuseImport answers restore_from: this version cannot, but says first what
+// Trove would have said of the request.
+func (a *api) refuseImport(from *object) error {
+	id := from.str("local_datastore_version_id")
+	if _, ok := a.version(id); !ok {
+		return coffer.E(coffer.KindInvalid, "", "Datastore version '%s' cannot be found.", id)
+	}
+	return coffer.E(coffer.KindUnsupported, "", "Importing a backup from %s is not supported yet.", from.str("remote_location"))
+}
+
+func errNotActionable(id coffer.InstanceID, status string) error {
+	return refusal(http.StatusUnprocessableEntity, trove.UnprocessableEntity, "Instance "+string(id)+
+		" is not currently available for an action to be performed (instance status was "+status+").")
+}
+
+// shellSafe reports whether quoting s for a shell would change nothing: Trove's
+// rule for a container in a request.
+func shellSafe(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("@%+=:,./_-", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// walled reports whether s stays a name below its project: no component of it is
+// empty or dots, and none holds a control character.
+func walled(s string) bool {
+	if s == "" {
+		return true
+	}
+	for part := range strings.SplitSeq(s, "/") {
+		if part == "" || part == "." || part == ".." {
+			return false
+		}
+	}
+	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\\' })
+}
+
+// ring rings the task manager's bell for a job that is committed. Nobody hearing
+// it is no failure: the row is the work, and is rung for again.
+func (a *api) ring(r request, id coffer.JobID) {
+	if err := message.Dispatch.Cast(r.Context(), a.Bus, message.TaskManager, message.JobRef{Job: id}); err != nil {
+		a.Log.DebugContext(r.Context(), "the task manager did not hear the bell; its next look will find the job", "job", id, "err", err)
+	}
+}
