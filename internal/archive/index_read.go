@@ -56,6 +56,9 @@ func (a *Archive) index(ctx context.Context) (*indexFile, error) {
 }
 
 func (a *Archive) loadIndex(ctx context.Context) (t *indexFile, err error) {
+	if err := a.checkObject(ctx, a.m.Index.Name, a.m.Index.Size); err != nil {
+		return nil, err
+	}
 	t = &indexFile{size: a.m.Index.Size}
 	if a.m.Encrypted() {
 		t.ids = a.want.Identities

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"sync/atomic"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/codec"
@@ -49,17 +50,17 @@ func (a *Archive) mayDecrypt() error {
 	return nil
 }
 
-// frameTable is the index's, or nil where there is none: then the frames are
-// found by their headers, which is slower and just as safe.
+// frameTable is the index's, or nil where the index cannot be had for whatever
+// reason: then the frames are found by their headers, which is just as safe.
 func (a *Archive) frameTable(ctx context.Context) (iter.Seq[codec.Frame], error) {
 	t, err := a.index(ctx)
 	switch {
 	case err == nil:
 		return t.frames(), nil
-	case coffer.IsKind(err, coffer.KindUnsupported, coffer.KindNoSpace):
-		return nil, nil
+	case ctx.Err() != nil:
+		return nil, err
 	}
-	return nil, err
+	return nil, nil
 }
 
 // plainReader is the plain stream.
@@ -70,6 +71,8 @@ type plainReader struct {
 	dec   io.ReadCloser
 	n     int64
 	err   error
+
+	closed atomic.Bool
 }
 
 func (s *plainReader) open(frames iter.Seq[codec.Frame]) (err error) {
@@ -96,6 +99,9 @@ func (a *Archive) name(err error) error {
 func (s *plainReader) Read(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
+	}
+	if s.closed.Load() {
+		return 0, coffer.E(coffer.KindCanceled, "read the archive", "the reader is closed")
 	}
 	n, err := s.dec.Read(p)
 	s.n += int64(n)
@@ -129,8 +135,9 @@ func (s *plainReader) end() error {
 	return io.EOF
 }
 
-// Close ends the fetches and the decoding.
+// Close ends the fetches and the decoding; a Read under way fails.
 func (s *plainReader) Close() error {
+	s.closed.Store(true)
 	s.parts.cancel() // first, so that no read under way blocks the decoder's end
 	err := s.dec.Close()
 	s.parts.close()
