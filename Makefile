@@ -1,0 +1,43 @@
+# The index of what can be done here: one line each. `make help` prints it.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+STATICCHECK := go tool -modfile=tools/go.mod staticcheck
+FUZZTIME    ?= 10s
+.DEFAULT_GOAL := help
+.PHONY: help check check-lint test test-heavy bench fuzz build lint fmt deps
+
+help: ## print this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+check: check-lint ## before a commit: format, vet, lint, modules, short tests (2 min)
+	go test -short -timeout 5m ./...
+
+check-lint: lint ## the part of check that runs no tests
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { printf 'not formatted, run make fmt:\n%s\n' "$$unformatted"; exit 1; }
+	go mod verify
+
+test: deps ## every test with the real tools and the race detector (10 min)
+	go vet ./...
+	CI=true CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+test-heavy: deps ## the long ones: kills at every step, seeded histories (60 min)
+	COFFER_HEAVY=1 CI=true CGO_ENABLED=1 go test -race -timeout 60m -run Heavy ./...
+
+bench: deps ## the figures of docs/BENCHMARKS.md, as ratios in one run
+	go test -run=NONE -bench=. -timeout 60m ./internal/bench/...
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+build: ## one static binary, bin/coffer
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/coffer ./cmd/coffer
+
+lint: ## go vet and staticcheck
+	go vet ./...
+	$(STATICCHECK) ./...
+
+fmt: ## format every Go file
+	gofmt -w .
+
+deps: ## install what the tests drive (Debian, as root, when missing)
+	@.ci/deps
