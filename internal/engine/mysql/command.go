@@ -1,0 +1,124 @@
+package mysql
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cofferdb/coffer"
+)
+
+// dialect is what differs between the tools of one family.
+type dialect struct {
+	method  string         // Trove's name of the runner
+	product string         // datastore type
+	program string         // its name in PATH
+	version *regexp.Regexp // finds the server version that it is based on, in what --version prints
+	args    func(a backupArgs) []string
+}
+
+// backupArgs is what a backup's command line depends on.
+type backupArgs struct {
+	options   string // path of the private option file
+	target    string // private folder, not written to when streaming
+	increment bool
+	lsn       uint64
+}
+
+// mariadbBackup is MariaDB's own tool, 10.5 and later.
+func mariadbBackup() dialect {
+	return dialect{
+		method: "mariabackup", product: "mariadb", program: "mariadb-backup",
+		version: regexp.MustCompile(`MariaDB server (\d+\.\d+\.\d+)`),
+		args: func(a backupArgs) []string {
+			args := []string{
+				"--defaults-file=" + a.options, // must be the first
+				"--backup", "--stream=xbstream", "--target-dir=" + a.target,
+				"--innodb-log-checkpoint-now",
+			}
+			if a.increment {
+				args = append(args, "--incremental-lsn="+strconv.FormatUint(a.lsn, 10))
+			}
+			return args
+		},
+	}
+}
+
+// lookTool finds a program: the configured path, PATH, or the folders for system
+// programs, which are not in every service's PATH.
+func lookTool(configured, program string) (string, error) {
+	names := []string{program, "/usr/sbin/" + program, "/usr/bin/" + program, "/usr/local/bin/" + program}
+	if configured != "" {
+		names = []string{configured}
+	}
+	var last error
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err == nil {
+			return filepath.Abs(path)
+		}
+		last = err
+	}
+	return "", coffer.E(coffer.KindUnprocessable, "find the backup tool", "%w", last).
+		WithHint("install the package %s of the server's own version", program)
+}
+
+// toolEnv is all of the environment that a tool gets.
+func toolEnv(tmp string) []string {
+	return []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TMPDIR=" + tmp, "TZ=UTC"}
+}
+
+// toolVersion asks the tool for the server version that it is made for.
+func (d dialect) toolVersion(ctx context.Context, path string) (line string, v version, err error) {
+	const op = "ask the backup tool for its version"
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "--version")
+	cmd.Env, cmd.Dir = toolEnv(os.TempDir()), "/"
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return "", v, coffer.Wrap(op, context.Cause(ctx))
+	}
+	m := d.version.FindSubmatch(out)
+	if err != nil || m == nil {
+		return "", v, coffer.E(coffer.KindTool, op, "%s says %q (%v)", path, cut(string(out), 200), err)
+	}
+	v, err = parseVersion(string(m[1]))
+	return strings.TrimSpace(string(out)), v, err
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n] + "…"
+	}
+	return s
+}
+
+// version is a server's version number.
+type version [3]int
+
+var versionNumber = regexp.MustCompile(`^(\d+)\.(\d+)\.(\d+)`)
+
+func parseVersion(s string) (v version, err error) {
+	m := versionNumber.FindStringSubmatch(s)
+	if m == nil {
+		return v, coffer.E(coffer.KindUnsupported, "read a version", "%q is no version number", cut(s, 80))
+	}
+	for i := range v {
+		if v[i], err = strconv.Atoi(m[i+1]); err != nil {
+			return v, coffer.E(coffer.KindUnsupported, "read a version", "%w", err)
+		}
+	}
+	return v, nil
+}
+
+// series is "10.11".
+func (v version) series() string { return strconv.Itoa(v[0]) + "." + strconv.Itoa(v[1]) }
+
+func (v version) String() string { return v.series() + "." + strconv.Itoa(v[2]) }

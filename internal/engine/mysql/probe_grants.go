@@ -1,0 +1,61 @@
+package mysql
+
+import (
+	"context"
+	"regexp"
+	"strings"
+
+	"github.com/cofferdb/coffer"
+)
+
+// globalGrant is a line of SHOW GRANTS that holds on everything.
+var globalGrant = regexp.MustCompile("(?i)^GRANT (.*) ON \\*\\.\\* TO ")
+
+// checkGrants sees that the account may do what the tool will do.
+func (c *client) checkGrants(ctx context.Context, l *sight) error {
+	held, err := c.grants(ctx)
+	if err != nil {
+		return err
+	}
+	needed := []struct{ now, before string }{
+		{"RELOAD", ""}, {"PROCESS", ""}, {"LOCK TABLES", ""}, {"BINLOG MONITOR", "REPLICATION CLIENT"},
+	}
+	var missing []string
+	for _, g := range needed {
+		if !held["ALL PRIVILEGES"] && !held[g.now] && (g.before == "" || !held[g.before]) {
+			missing = append(missing, g.now)
+		}
+	}
+	if len(missing) > 0 {
+		list := strings.Join(missing, ", ")
+		return coffer.E(coffer.KindUnprocessable, "check the account's rights", "%s lacks %s on *.*", c.login.user, list).
+			WithHint("GRANT %s ON *.* TO the account that the credentials file names", list)
+	}
+	if !held["ALL PRIVILEGES"] && !held["SUPER"] {
+		l.warn("without SUPER the tool cannot ask for a checkpoint: increments of a quiet server are larger than they need to be")
+	}
+	return nil
+}
+
+func (c *client) grants(ctx context.Context) (map[string]bool, error) {
+	rows, err := c.db.QueryContext(ctx, `SHOW GRANTS`)
+	if err != nil {
+		return nil, c.failed(ctx, err)
+	}
+	defer rows.Close()
+	held := make(map[string]bool)
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			return nil, c.failed(ctx, err)
+		}
+		m := globalGrant.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		for p := range strings.SplitSeq(m[1], ",") {
+			held[strings.ToUpper(strings.TrimSpace(p))] = true
+		}
+	}
+	return held, c.failed(ctx, rows.Err())
+}

@@ -1,0 +1,146 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/cofferdb/coffer"
+)
+
+// client is a connection to the server.
+type client struct {
+	db    *sql.DB
+	login login
+}
+
+// server is what the server says of itself.
+type server struct {
+	product, versionText, dataDir, redoGroup, dataFilePath string
+	version                                                version
+	serverID                                               uint32
+	uid                                                    string
+	pageSize, undoSpaces                                   int
+	redoBytes                                              int64
+	lsn                                                    uint64
+	logBin                                                 bool
+	gtid, gtidState                                        string
+	binlogFile                                             string
+	binlogOffset                                           uint64
+}
+
+// id joins the two things by which a server can be told from another.
+func (s server) id() string { return fmt.Sprintf("%d/%s", s.serverID, s.uid) }
+
+func (s server) redoDir() string {
+	if filepath.IsAbs(s.redoGroup) {
+		return s.redoGroup
+	}
+	return filepath.Join(s.dataDir, s.redoGroup)
+}
+
+// connect prepares a client; the server is first spoken to by a query.
+func (e *Engine) connect() (*client, error) {
+	l, err := readLogin(e.cfg.Conn)
+	if err != nil {
+		return nil, err
+	}
+	cfg := driver.NewConfig()
+	cfg.User, cfg.Passwd, cfg.Logger = l.user, l.password, &driver.NopLogger{}
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 10*time.Second, time.Minute, 10*time.Second
+	cfg.Net, cfg.Addr = "unix", l.socket
+	if l.socket == "" {
+		cfg.Net, cfg.Addr = "tcp", net.JoinHostPort(l.host, strconv.Itoa(l.port))
+	}
+	connector, err := driver.NewConnector(cfg)
+	if err != nil {
+		return nil, coffer.E(coffer.KindInvalid, opProbe, "%w", err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(1)
+	return &client{db: db, login: l}, nil
+}
+
+func (c *client) close() { c.db.Close() }
+
+// failed classes an error of a query.
+func (c *client) failed(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return coffer.Wrap(opProbe, context.Cause(ctx))
+	}
+	where := c.login.socket
+	if where == "" {
+		where = net.JoinHostPort(c.login.host, strconv.Itoa(c.login.port))
+	}
+	return coffer.E(coffer.KindUnprocessable, opProbe, "%s: %w", where, err).
+		WithHint("does the server run, and are user and password in the credentials file right?")
+}
+
+// ask reads the server's variables and its present position.
+func (c *client) ask(ctx context.Context) (s server, err error) {
+	err = c.db.QueryRowContext(ctx, `SELECT @@version, @@server_id, @@server_uid, @@datadir,
+		@@innodb_log_group_home_dir, @@innodb_data_file_path, @@innodb_page_size, @@innodb_undo_tablespaces,
+		@@innodb_log_file_size, @@log_bin, COALESCE(@@gtid_binlog_pos, ''), COALESCE(@@gtid_binlog_state, '')`).
+		Scan(&s.versionText, &s.serverID, &s.uid, &s.dataDir, &s.redoGroup, &s.dataFilePath, &s.pageSize,
+			&s.undoSpaces, &s.redoBytes, &s.logBin, &s.gtid, &s.gtidState)
+	if err != nil {
+		return s, c.failed(ctx, err)
+	}
+	if strings.Contains(s.versionText, "MariaDB") {
+		s.product = "mariadb"
+	}
+	s.dataDir = filepath.Clean(s.dataDir)
+	if s.version, err = parseVersion(s.versionText); err != nil {
+		return s, err
+	}
+	var name string
+	err = c.db.QueryRowContext(ctx, `SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'`).Scan(&name, &s.lsn)
+	if err == nil && s.logBin {
+		s.binlogFile, s.binlogOffset, err = c.binlogPosition(ctx)
+	}
+	return s, c.failed(ctx, err)
+}
+
+// binlogPosition is where the server writes its binary log now.
+func (c *client) binlogPosition(ctx context.Context) (file string, offset uint64, err error) {
+	rows, err := c.db.QueryContext(ctx, `SHOW BINARY LOGS`)
+	if err != nil {
+		return "", 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&file, &offset); err != nil {
+			return "", 0, err
+		}
+	}
+	return file, offset, rows.Err()
+}
+
+// tableIDs is InnoDB's table id of every tablespace with one table.
+func (c *client) tableIDs(ctx context.Context) (map[uint32]uint64, error) {
+	rows, err := c.db.QueryContext(ctx, `SELECT SPACE, TABLE_ID FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0`)
+	if err != nil {
+		return nil, c.failed(ctx, err)
+	}
+	defer rows.Close()
+	ids := make(map[uint32]uint64)
+	for rows.Next() {
+		var space uint32
+		var table uint64
+		if err := rows.Scan(&space, &table); err != nil {
+			return nil, c.failed(ctx, err)
+		}
+		ids[space] = table
+	}
+	return ids, c.failed(ctx, rows.Err())
+}
