@@ -111,11 +111,13 @@ type Order struct {
 	Instance     coffer.Instance       `json:"instance"`
 	Store        string                `json:"store"`
 	Container    string                `json:"container"`
-	// Backup: the chain's last link that the new one stands on ("" is a full).
+	// Backup: the link that the new one stands on (nil is a full), the last of
+	// Chain.
 	Parent *Link  `json:"parent,omitempty"`
 	Root   string `json:"root,omitempty"`
 	Depth  int    `json:"depth,omitempty"`
-	// Restore: the chain, the full first, and where it goes.
+	// The chain that is stood on or restored, the full first; and where a
+	// restore goes.
 	Chain  []Link         `json:"chain,omitempty"`
 	Target *coffer.Target `json:"target,omitempty"`
 	Cancel bool           `json:"cancel,omitempty"`
@@ -173,16 +175,16 @@ const (
 
 // DoneArgs is the last report of a job.
 type DoneArgs struct {
-	Job      coffer.JobID      `json:"job"`
-	Runner   coffer.Runner     `json:"runner"`
-	Seq      uint64            `json:"seq"`
-	Outcome  Outcome           `json:"outcome"`
-	Kind     coffer.Kind       `json:"kind,omitempty"`
-	Error    string            `json:"error,omitempty"`
-	Hint     string            `json:"hint,omitempty"`
-	Events   []coffer.Event    `json:"events,omitempty"`
-	Conn     *coffer.Conn      `json:"conn,omitempty"` // restore: the new server
-	Datastor *coffer.Datastore `json:"datastore,omitempty"`
+	Job       coffer.JobID      `json:"job"`
+	Runner    coffer.Runner     `json:"runner"`
+	Seq       uint64            `json:"seq"`
+	Outcome   Outcome           `json:"outcome"`
+	Kind      coffer.Kind       `json:"kind,omitempty"`
+	Error     string            `json:"error,omitempty"`
+	Hint      string            `json:"hint,omitempty"`
+	Events    []coffer.Event    `json:"events,omitempty"`
+	Conn      *coffer.Conn      `json:"conn,omitempty"` // restore: the new server
+	Datastore *coffer.Datastore `json:"datastore,omitempty"`
 }
 
 // DoneReply is the state that the row has now. A runner may forget the job when

@@ -1,0 +1,83 @@
+package conductor
+
+import (
+	"context"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/message"
+)
+
+// claim makes the caller the job's one runner and answers with all that it
+// needs. The same runner asking again gets the same answer.
+func (c *Conductor) claim(ctx context.Context, a message.ClaimArgs) (message.Order, error) {
+	job, err := c.Records.Claim(ctx, a.Job, a.Runner, c.Now())
+	if err != nil {
+		return message.Order{}, coffer.Wrap("claim the job", err)
+	}
+	in, err := c.Records.InstanceByID(ctx, job.Instance)
+	if err != nil && (job.Kind != coffer.JobRestore || !coffer.IsKind(err, coffer.KindNotFound)) {
+		return message.Order{}, coffer.Wrap("read the instance", err)
+	}
+	o := message.Order{
+		Job: job.ID, Kind: job.Kind, Project: job.Project, Installation: c.Records.Installation(),
+		Instance: in, Target: job.Spec.Target, Cancel: job.Cancel,
+	}
+	switch job.Kind {
+	case coffer.JobBackup:
+		err = c.backupOrder(ctx, job, &o)
+	case coffer.JobRestore:
+		err = c.restoreOrder(ctx, job, &o)
+	default:
+		err = coffer.E(coffer.KindUnsupported, "claim the job", "an agent does not run a %s", job.Kind)
+	}
+	return o, err
+}
+
+func (c *Conductor) backupOrder(ctx context.Context, job coffer.Job, o *message.Order) error {
+	b, err := c.Records.BackupByID(ctx, job.Backup)
+	if err != nil {
+		return coffer.Wrap("read the backup", err)
+	}
+	o.Store, o.Container, o.Root, o.Depth = b.Store, b.Container, string(b.Root), b.Depth
+	if b.Parent != "" {
+		if err := c.chain(ctx, job.Project, b.Parent, o); err != nil {
+			return err
+		}
+		o.Parent = &o.Chain[len(o.Chain)-1]
+	}
+	if o.Instance.Key != "" && c.Keys != nil {
+		return coffer.Wrap("lay down the wrapped data key", c.Keys.Publish(ctx, o.Instance, b.Store, b.Container))
+	}
+	return nil
+}
+
+func (c *Conductor) restoreOrder(ctx context.Context, job coffer.Job, o *message.Order) error {
+	if err := c.chain(ctx, job.Project, job.Backup, o); err != nil {
+		return err
+	}
+	last := o.Chain[len(o.Chain)-1]
+	o.Store, o.Container = last.Store, last.Container
+	return nil
+}
+
+// chain fills in the whole chain that ends in id, checked.
+func (c *Conductor) chain(ctx context.Context, p coffer.ProjectID, id coffer.BackupID, o *message.Order) error {
+	chain, err := c.Records.Chain(ctx, p, id)
+	if err != nil {
+		return coffer.Wrap("read the chain", err)
+	}
+	if err := coffer.CheckChain(chain); err != nil {
+		return err
+	}
+	for _, b := range chain {
+		o.Chain = append(o.Chain, link(b))
+	}
+	return nil
+}
+
+func link(b coffer.Backup) message.Link {
+	return message.Link{
+		Backup: b.ID, Store: b.Store, Container: b.Container, ManifestSHA256: b.Manifest,
+		Key: b.Key, Position: b.Position, Sizes: b.Sizes,
+	}
+}

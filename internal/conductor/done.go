@@ -1,0 +1,110 @@
+package conductor
+
+import (
+	"context"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/records"
+)
+
+// done applies a runner's last word and answers with the state that the row has
+// now. A runner that says "written" is not believed: the manifest is read.
+func (c *Conductor) done(ctx context.Context, a message.DoneArgs) (message.DoneReply, error) {
+	job, err := c.Records.JobByID(ctx, a.Job)
+	if err != nil {
+		return message.DoneReply{}, coffer.Wrap("read the job", err)
+	}
+	if job.Runner != a.Runner {
+		return message.DoneReply{}, coffer.E(coffer.KindConflict, "end the job", "another runner owns it")
+	}
+	if !job.State.Running() {
+		return message.DoneReply{State: job.State}, nil
+	}
+	if ev := bounded(a.Events, c.Now()); len(ev) > 0 {
+		if err := c.Records.AddEvents(ctx, job.ID, ev); err != nil {
+			return message.DoneReply{}, coffer.Wrap("keep the events", err)
+		}
+	}
+	if err := c.end(ctx, job, a); err != nil {
+		return message.DoneReply{}, err
+	}
+	job, err = c.Records.JobByID(ctx, a.Job)
+	return message.DoneReply{State: job.State}, coffer.Wrap("read the job", err)
+}
+
+func (c *Conductor) end(ctx context.Context, job coffer.Job, a message.DoneArgs) error {
+	switch {
+	case a.Outcome == message.Failed:
+		return c.failed(ctx, job, a)
+	case a.Outcome == message.Written && job.Kind == coffer.JobBackup && job.State == coffer.Saving:
+		return c.written(ctx, job)
+	case a.Outcome == message.Ended && job.Kind == coffer.JobRestore:
+		return c.restored(ctx, job, a)
+	}
+	return c.look(ctx, job, "its runner cannot say how it ended")
+}
+
+// failed turns BUILDING into FAILED. A SAVING backup is looked at instead: its
+// manifest may be there.
+func (c *Conductor) failed(ctx context.Context, job coffer.Job, a message.DoneArgs) error {
+	if job.Kind == coffer.JobBackup && job.State == coffer.Saving {
+		return c.look(ctx, job, clip(a.Error, maxText))
+	}
+	end := records.Ending{Kind: a.Kind, Error: clip(a.Error, maxText), Hint: clip(a.Hint, maxText), Now: c.Now()}
+	if end.Error == "" {
+		end.Error = "the runner gave no reason"
+	}
+	if _, err := c.Records.Fail(ctx, job.ID, job.Runner, end); err != nil {
+		return coffer.Wrap("write FAILED", err)
+	}
+	if job.Kind != coffer.JobRestore || job.Spec.Target == nil || job.Spec.Target.Dir != "" {
+		return nil
+	}
+	return c.setInstance(ctx, job.Instance, func(in *coffer.Instance) { in.Status = "ERROR" })
+}
+
+func (c *Conductor) written(ctx context.Context, job coffer.Job) error {
+	done, why, err := c.Settler.Complete(ctx, job)
+	if err != nil || done {
+		return err
+	}
+	return c.look(ctx, job, why)
+}
+
+func (c *Conductor) restored(ctx context.Context, job coffer.Job, a message.DoneArgs) error {
+	if a.Conn != nil {
+		err := c.setInstance(ctx, job.Instance, func(in *coffer.Instance) {
+			in.Status, in.Conn, in.Agent = "ACTIVE", *a.Conn, job.Runner.Agent()
+			if a.Datastore != nil {
+				in.Datastore = *a.Datastore
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err := c.Records.Finish(ctx, job.ID, c.Now())
+	return coffer.Wrap("write COMPLETED", err)
+}
+
+func (c *Conductor) setInstance(ctx context.Context, id coffer.InstanceID, f func(*coffer.Instance)) error {
+	in, err := c.Records.InstanceByID(ctx, id)
+	if err != nil {
+		return coffer.Wrap("read the instance", err)
+	}
+	f(&in)
+	in.Updated = c.Now()
+	return coffer.Wrap("write the instance", c.Records.UpdateInstance(ctx, in))
+}
+
+// look hands the job to the rescuer.
+func (c *Conductor) look(ctx context.Context, job coffer.Job, why string) error {
+	err := c.Records.AddEvents(ctx, job.ID, []coffer.Event{{
+		At: c.Now(), Level: coffer.Warn, Code: "look", Text: "the store is looked at: " + why,
+	}})
+	if err != nil {
+		return coffer.Wrap("keep the event", err)
+	}
+	return coffer.Wrap("hand the job to the rescuer", c.Records.MarkLost(ctx, job.ID, c.Now()))
+}
