@@ -59,7 +59,7 @@ func words(seed, n int) []byte {
 	r := rand.New(rand.NewChaCha8([32]byte{byte(seed)}))
 	var b bytes.Buffer
 	for b.Len() < n {
-		fmt.Fprintf(&b, "row %d of the table, value %d\n", b.Len(), r.IntN(1000))
+		fmt.Fprintf(&b, "row %d of the table, value %d\n", b.Len(), r.IntN(8))
 	}
 	return b.Bytes()[:n]
 }
