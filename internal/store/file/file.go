@@ -24,12 +24,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path"
 	"strings"
 	"sync"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/store"
@@ -107,53 +103,6 @@ func object(name string, fi fs.FileInfo) store.Object {
 	return store.Object{Name: name, Size: fi.Size(), Modified: fi.ModTime()}
 }
 
-// Delete removes one object, and the folders that it leaves empty.
-func (s *Store) Delete(ctx context.Context, name string) error {
-	op := "delete " + name
-	if err := begin(ctx, op, name); err != nil {
-		return err
-	}
-	if _, err := s.lstat(name); absent(err) {
-		return nil
-	} else if err != nil {
-		return fail(op, err)
-	}
-	dir, err := s.root.Open(path.Dir(name))
-	if absent(err) {
-		return nil
-	} else if err != nil {
-		return fail(op, err)
-	}
-	defer dir.Close()
-	if err := unix.Unlinkat(int(dir.Fd()), path.Base(name), 0); absent(err) {
-		return nil
-	} else if err != nil {
-		return fail(op, err)
-	}
-	if err := dir.Sync(); err != nil {
-		return coffer.E(coffer.KindUnknown, op, "removed, but the folder could not be synced: %w", err)
-	}
-	s.prune(path.Dir(name))
-	return nil
-}
-
-// prune removes dir and the folders above it while they are empty. It asks for
-// rmdir by name, so that it can never remove an object that took the place of a
-// folder meanwhile; that a folder stays is harmless.
-func (s *Store) prune(dir string) {
-	for ; dir != "."; dir = path.Dir(dir) {
-		up, err := s.root.Open(path.Dir(dir))
-		if err != nil {
-			return
-		}
-		err = unix.Unlinkat(int(up.Fd()), path.Base(dir), unix.AT_REMOVEDIR)
-		up.Close()
-		if err != nil {
-			return
-		}
-	}
-}
-
 // begin checks what every call checks first.
 func begin(ctx context.Context, op, name string) error {
 	if err := ctx.Err(); err != nil {
@@ -166,35 +115,4 @@ func begin(ctx context.Context, op, name string) error {
 		return coffer.E(coffer.KindInvalid, op, "names that begin with %q are the store's own", reserved)
 	}
 	return nil
-}
-
-// sweepAge is how long a hidden file that belongs to no upload is left alone.
-// Removing it any time is safe: whoever still writes it fails to publish it.
-const sweepAge = 24 * time.Hour
-
-// sweep removes, once in a Store's life, what writers that died left hidden and
-// no upload names. It does what it can.
-func (s *Store) sweep() {
-	dir, err := s.root.Open(Hidden)
-	if err != nil {
-		return
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return
-	}
-	for _, n := range names {
-		p := path.Join(Hidden, n)
-		if t, isData := strings.CutSuffix(n, dataExt); isData {
-			if _, err := s.root.Lstat(sidecar(t)); !errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-		} else if !strings.HasPrefix(n, putPrefix) {
-			continue
-		}
-		if fi, err := s.root.Lstat(p); err == nil && time.Since(fi.ModTime()) > sweepAge {
-			_ = s.root.Remove(p)
-		}
-	}
 }

@@ -59,7 +59,7 @@ func goodNames(t *testing.T, s store.Full) {
 }
 
 func putRoundTrip(t *testing.T, s store.Full) {
-	for _, n := range []int{1, 4096, 70_001, 3 << 20} {
+	for _, n := range []int{1, 4096, 70_001, 1<<20 + 1} {
 		name := fmt.Sprintf("p/c/%d", n)
 		meta := store.Meta{"kind": "test"}
 		if _, err := s.Put(t.Context(), name, body(n, n), meta); err != nil {
@@ -125,7 +125,7 @@ func putOneOfMany(t *testing.T, s store.Full) {
 
 // putAllOrNothing: whoever sees the object sees all of it, by every way to look.
 func putAllOrNothing(t *testing.T, s store.Full) {
-	const n = 2 << 20
+	const n = 512 << 10
 	want := content(7, n)
 	done := make(chan struct{})
 	var wg sync.WaitGroup

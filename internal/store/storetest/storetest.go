@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -94,14 +95,10 @@ func (l law) run(t *testing.T) {
 	}
 }
 
-// content is n bytes that differ by seed and do not repeat soon.
+// content is n bytes that differ by seed and do not repeat.
 func content(seed, n int) []byte {
 	b := make([]byte, n)
-	x := uint32(seed)*2654435761 + 1
-	for i := range b {
-		x = x*1664525 + 1013904223
-		b[i] = byte(x >> 24)
-	}
+	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), 1}).Read(b)
 	return b
 }
 
