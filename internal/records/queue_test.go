@@ -10,7 +10,7 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-func openTemp(t *testing.T) *DB {
+func openTemp(t testing.TB) *DB {
 	t.Helper()
 	d, err := Open(t.Context(), filepath.Join(t.TempDir(), "records.db"))
 	if err != nil {

@@ -38,7 +38,7 @@ func openSQLite(ctx context.Context, path string) (writer, readers *sql.DB, err 
 	if readers, err = sql.Open("sqlite", address(abs, "query_only(1)")); err != nil {
 		return nil, nil, errors.Join(classify(err), writer.Close())
 	}
-	pool := max(4, runtime.GOMAXPROCS(0))
+	pool := min(max(4, runtime.GOMAXPROCS(0)), 8) // each may cache 16 MB of pages
 	readers.SetMaxOpenConns(pool)
 	readers.SetMaxIdleConns(pool)
 	return writer, readers, nil
@@ -58,7 +58,7 @@ func touch(path string) error {
 }
 
 func address(path, mode string) string {
-	pragmas := []string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", mode}
+	pragmas := []string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-16000)", mode}
 	v := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: v.Encode()}).String()
 }
