@@ -79,9 +79,10 @@ func (l layer) add(f *streamFile) error {
 	return nil
 }
 
-// resolve settles the names as the tool's prepare does: .del first, then all of
-// .ren, then .new. A name that the parent, or this layer, gives to another space
-// is refused: the tool moves the file over the other's.
+// resolve settles the names: .del first, then all of .ren at once, then .new. In an
+// increment, a name that the parent, or this layer, gives to another space is
+// refused: the tool's prepare moves the file over the other's, or dies. (In a full
+// it gets this right, swaps included.)
 func (l layer) resolve(parent chain) (map[string]part, error) {
 	parts, err := l.collect()
 	if err != nil {
@@ -142,7 +143,7 @@ func (l layer) rename(parts map[string]part, parent chain) error {
 		_, taken := parts[to]
 		_, twice := moved[to]
 		other, known := parent.byName[to]
-		if taken && to != from || twice || known && other.ID != p.id {
+		if !l.full && (taken && to != from || twice || known && other.ID != p.id) {
 			return needFull("table %s was renamed to %s while the backup ran, and that name was another table's", from, to)
 		}
 		moved[to] = p

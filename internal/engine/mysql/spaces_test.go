@@ -21,25 +21,25 @@ func TestChainsThatThePrepareWouldSpoil(t *testing.T) {
 		layer *scene
 		table string // "" is fine
 	}{
-		"nothing":                                      {abc(), ""},
-		"a table made before":                          {abc().delta("app/n.ibd", 20, 0, 1, 2, 3), ""},
-		"imported and untouched":                       {abc().delta("app/n.ibd", 20), "app/n"},
-		"imported, some pages changed":                 {abc().delta("app/n.ibd", 20, 3, 5), "app/n"},
-		"imported and grown":                           {abc().delta("app/n.ibd", 20, 0, 3, 5), "app/n"},
-		"a table made meanwhile":                       {abc().whole("app/n.new", 20), ""},
-		"one made and not flushed":                     {abc().whole("app/n.new", 0), ""},
-		"made under a parent's name":                   {increment(t).delta("app/b.ibd", 8).delta("app/c.ibd", 9).file("app/a.del", "").whole("app/a.new", 20), "app/a"},
-		"the same, not flushed":                        {increment(t).delta("app/b.ibd", 8).delta("app/c.ibd", 9).whole("app/a.new", 0), "app/a"},
-		"sent again as new":                            {increment(t).delta("app/b.ibd", 8).delta("app/c.ibd", 9).whole("app/a.new", 7), ""},
-		"swapped before":                               {increment(t).delta("app/b.ibd", 7).delta("app/a.ibd", 8).delta("app/c.ibd", 9), ""},
-		"renamed meanwhile":                            {abc().file("app/a.ren", "app/d"), ""},
-		"renamed to what it was":                       {increment(t).delta("app/x.ibd", 7).delta("app/b.ibd", 8).delta("app/c.ibd", 9).file("app/x.ren", "app/a"), ""},
-		"renamed onto a parent's name":                 {increment(t).delta("app/a.ibd", 7).delta("app/c.ibd", 9).file("app/a.ren", "app/b"), "app/b"},
-		"swapped meanwhile":                            {abc().file("app/a.ren", "app/b").file("app/b.ren", "app/a"), "app/b"},
-		"shifted, none of it in parent":                {abc().delta("app/m.ibd", 20, 0, 1, 2, 3).delta("app/n.ibd", 21, 0, 1, 2, 3).file("app/m.ren", "app/n").file("app/n.ren", "app/o"), "app/n"},
-		"old moved away, new in its name":              {abc().file("app/a.ren", "app/old").whole("app/a.new", 20), "app/a"},
-		"dropped meanwhile":                            {abc().file("app/a.del", ""), ""},
-		"dropped before":                               {increment(t).delta("app/b.ibd", 8).delta("app/c.ibd", 9), ""},
+		"nothing":                         {abc(), ""},
+		"a table made before":             {abc().delta("app/n.ibd", 20, 0, 1, 2, 3), ""},
+		"imported and untouched":          {abc().delta("app/n.ibd", 20), "app/n"},
+		"imported, some pages changed":    {abc().delta("app/n.ibd", 20, 3, 5), "app/n"},
+		"imported and grown":              {abc().delta("app/n.ibd", 20, 0, 3, 5), "app/n"},
+		"a table made meanwhile":          {abc().whole("app/n.new", 20), ""},
+		"one made and not flushed":        {abc().whole("app/n.new", 0), ""},
+		"made under a parent's name":      {increment(t).delta("app/b.ibd", 8).delta("app/c.ibd", 9).file("app/a.del", "").whole("app/a.new", 20), "app/a"},
+		"the same, not flushed":           {increment(t).delta("app/b.ibd", 8).delta("app/c.ibd", 9).whole("app/a.new", 0), "app/a"},
+		"sent again as new":               {increment(t).delta("app/b.ibd", 8).delta("app/c.ibd", 9).whole("app/a.new", 7), ""},
+		"swapped before":                  {increment(t).delta("app/b.ibd", 7).delta("app/a.ibd", 8).delta("app/c.ibd", 9), ""},
+		"renamed meanwhile":               {abc().file("app/a.ren", "app/d"), ""},
+		"renamed to what it was":          {increment(t).delta("app/x.ibd", 7).delta("app/b.ibd", 8).delta("app/c.ibd", 9).file("app/x.ren", "app/a"), ""},
+		"renamed onto a parent's name":    {increment(t).delta("app/a.ibd", 7).delta("app/c.ibd", 9).file("app/a.ren", "app/b"), "app/b"},
+		"swapped meanwhile":               {abc().file("app/a.ren", "app/b").file("app/b.ren", "app/a"), "app/b"},
+		"shifted, none of it in parent":   {abc().delta("app/m.ibd", 20, 0, 1, 2, 3).delta("app/n.ibd", 21, 0, 1, 2, 3).file("app/m.ren", "app/n").file("app/n.ren", "app/o"), "app/n"},
+		"old moved away, new in its name": {abc().file("app/a.ren", "app/old").whole("app/a.new", 20), "app/a"},
+		"dropped meanwhile":               {abc().file("app/a.del", ""), ""},
+		"dropped before":                  {increment(t).delta("app/b.ibd", 8).delta("app/c.ibd", 9), ""},
 	} {
 		_, _, err := pass(c.layer.closing(incrCheckpoints), base, 1500, 1<<20)
 		switch {
@@ -49,6 +49,22 @@ func TestChainsThatThePrepareWouldSpoil(t *testing.T) {
 			!strings.Contains(coffer.HintOf(err), "take a full")):
 			t.Errorf("%s: got %v, want KindNeedFull with %s", name, err, c.table)
 		}
+	}
+}
+
+// TestSwapInAFull: the stock prepare of a full gets renames right, so they are no
+// reason to refuse it.
+func TestSwapInAFull(t *testing.T) {
+	t.Parallel()
+	i, _, err := pass(full(t).whole("app/a.ibd", 7).whole("app/b.ibd", 8).whole("app/t.ibd", 9).file("app/a.ren", "app/b").
+		file("app/b.ren", "app/a").file("app/t.del", "").whole("app/t.new", 10).closing(fullCheckpoints), engine.Base{}, 0, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"v":1,"spaces":[{"id":1,"name":"undo001","whole":true},{"id":7,"name":"app/b","whole":true},` +
+		`{"id":8,"name":"app/a","whole":true},{"id":10,"name":"app/t","whole":true}]}`
+	if string(i.Summary) != want {
+		t.Errorf("got %s\nwant %s", i.Summary, want)
 	}
 }
 

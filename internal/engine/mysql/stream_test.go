@@ -146,7 +146,10 @@ func parent(t *testing.T, stream []byte) engine.Base {
 	}
 	return engine.Base{
 		Backup: "full", Summary: i.Summary,
-		Position: coffer.Position{To: i.To, RedoStart: i.RedoStart, Last: i.Last},
+		Position: coffer.Position{
+			To: i.To, RedoStart: i.RedoStart, Last: i.Last,
+			DataFilePath: i.DataFilePath, PageSize: i.PageSize, UndoSpaces: i.UndoSpaces,
+		},
 	}
 }
 
@@ -359,6 +362,22 @@ func TestIncrementFromAnotherLSNIsRefused(t *testing.T) {
 	} {
 		if _, _, err := pass(c.stream, base, c.asked, 500); !coffer.IsKind(err, c.kind) {
 			t.Errorf("%s: got %v, want %s", name, err, c.kind)
+		}
+	}
+}
+
+func TestOtherTablespacesNeedAFull(t *testing.T) {
+	t.Parallel()
+	same := parent(t, full(t).closing(fullCheckpoints))
+	for name, change := range map[string]func(*coffer.Position){
+		"data files": func(p *coffer.Position) { p.DataFilePath = "ibdata1:12M;ibdata2:4M" },
+		"page size":  func(p *coffer.Position) { p.PageSize = 8192 },
+		"undo":       func(p *coffer.Position) { p.UndoSpaces = 3 },
+	} {
+		base := same
+		change(&base.Position)
+		if _, _, err := pass(increment(t).closing(incrCheckpoints), base, 1500, 500); !coffer.IsKind(err, coffer.KindNeedFull) {
+			t.Errorf("%s: got %v, want KindNeedFull", name, err)
 		}
 	}
 }
