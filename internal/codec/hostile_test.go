@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/iotest"
@@ -33,13 +34,13 @@ func each(t *testing.T, plain []byte, f func(t *testing.T, c codec.Compression, 
 
 func TestAFlippedBitIsNeverBelieved(t *testing.T) {
 	t.Parallel()
-	plain := pages(2*frame+frame/3, 4)
+	plain := pages(frame+frame/8, 4)
 	each(t, plain, func(t *testing.T, c codec.Compression, stored []byte, read func([]byte) ([]byte, error)) {
 		rnd := rand.New(rand.NewPCG(1, 2))
-		for i := range 60 {
+		for i := range 30 {
 			bad := slices.Clone(stored)
 			at := rnd.IntN(len(bad))
-			if i < 20 {
+			if i < 12 {
 				at = i // headers
 			}
 			bad[at] ^= 1 << rnd.IntN(8)
@@ -105,21 +106,11 @@ func TestALyingTableIsRefused(t *testing.T) {
 
 func TestBombsAreRefused(t *testing.T) {
 	t.Parallel()
-	// A zstd frame of RLE blocks: 128 KiB out of four bytes, a gigabyte in all.
-	bomb := binary.LittleEndian.AppendUint32(nil, 0xFD2FB528)
-	bomb = append(bomb, 0x00, 0x58) // no content size, 2 MiB window
-	for i := range 8192 {
-		head := 128<<10<<3 | 1<<1
-		if i == 8191 {
-			head |= 1
-		}
-		bomb = append(bomb, byte(head), byte(head>>8), byte(head>>16), 'x')
-	}
+	bomb := rleBomb(8192)
 	_, err := decompress(t, bytes.NewReader(bomb), codec.Zstd, 2, nil)
 	wantKind(t, err, coffer.KindCorrupt)
 	_, err = codec.DecodeFrame(nil, codec.Zstd, bomb, frame)
 	wantKind(t, err, coffer.KindCorrupt)
-
 	gz, _ := compress(t, codec.Gzip, 1, make([]byte, 3*frame))
 	_, err = codec.DecodeFrame(nil, codec.Gzip, gz, frame)
 	wantKind(t, err, coffer.KindCorrupt)
@@ -128,6 +119,35 @@ func TestBombsAreRefused(t *testing.T) {
 	got, err := codec.DecodeFrame(nil, codec.Gzip, gz, -1)
 	if err != nil || len(got) != 3*frame {
 		t.Fatal(len(got), err)
+	}
+}
+
+// rleBomb is a zstd frame of n RLE blocks: 128 KiB out of four bytes each.
+func rleBomb(n int) []byte {
+	bomb := binary.LittleEndian.AppendUint32(nil, 0xFD2FB528)
+	bomb = append(bomb, 0x00, 0x58) // no content size, 2 MiB window
+	for i := range n {
+		head := 128<<10<<3 | 1<<1
+		if i == n-1 {
+			head |= 1
+		}
+		bomb = append(bomb, byte(head), byte(head>>8), byte(head>>16), 'x')
+	}
+	return bomb
+}
+
+// Not parallel: it measures what is allocated.
+func TestAKnownLengthBoundsTheMemory(t *testing.T) {
+	gz, _ := compress(t, codec.Gzip, 1, make([]byte, 40*frame))
+	for c, bomb := range map[codec.Compression][]byte{codec.Zstd: rleBomb(400), codec.Gzip: gz} { // within MaxFrame
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := codec.DecodeFrame(nil, c, bomb, frame)
+		runtime.ReadMemStats(&after)
+		wantKind(t, err, coffer.KindCorrupt)
+		if got := after.TotalAlloc - before.TotalAlloc; got > 8*frame {
+			t.Errorf("%s: %d bytes were allocated for a frame of %d", c, got, frame)
+		}
 	}
 }
 

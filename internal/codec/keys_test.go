@@ -111,6 +111,9 @@ func TestADataKeyNeverPrintsItsSecret(t *testing.T) {
 	if strings.Contains(strings.ToUpper(all), "AGE-SECRET-KEY") || strings.Contains(all, id.String()) {
 		t.Fatal("the secret was printed")
 	}
+	if fmt.Sprintf("%#v", *dk) != dk.String() {
+		t.Fatal("the Go form shows more than the public half")
+	}
 	if !strings.Contains(all, dk.Recipient) {
 		t.Fatal("the public half was not printed")
 	}

@@ -77,7 +77,7 @@ type readJob struct {
 
 // feed reads the frames from the source, up to the first that cannot be read.
 func (r *reader) feed(src io.Reader, frames iter.Seq[Frame]) {
-	var from frameSource = &walker{src: src}
+	var from frameSource = &walker{src: src, max: maxStored}
 	if frames != nil {
 		t, stop := newTable(src, frames)
 		defer stop()

@@ -29,6 +29,7 @@ type frameSource interface {
 // walker finds the frames of a zstd stream by their headers alone.
 type walker struct {
 	src   io.Reader
+	max   int // bound of a frame's stored bytes
 	found bool
 }
 
@@ -116,8 +117,8 @@ func (w *walker) block(b []byte) (_ []byte, last bool, err error) {
 	if kind == blockRLE {
 		size = 1
 	}
-	if len(b)+size > maxStored {
-		return nil, false, coffer.E(coffer.KindCorrupt, stepFind, "a frame is longer than %d bytes", maxStored).
+	if len(b)+size > w.max {
+		return nil, false, coffer.E(coffer.KindCorrupt, stepFind, "a frame is longer than %d bytes", w.max).
 			WithHint("unpack it with zstd itself: only frames that fit in memory are read here")
 	}
 	if b, err = w.extend(b, size); err != nil {

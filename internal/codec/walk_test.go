@@ -12,7 +12,7 @@ import (
 
 // walkAll walks all of b.
 func walkAll(b []byte) (n int, total int, err error) {
-	w := &walker{src: bytes.NewReader(b)}
+	w := &walker{src: bytes.NewReader(b), max: maxStored}
 	var buf []byte
 	for {
 		stored, _, err := w.next(buf)
@@ -57,7 +57,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 
 func TestAFrameThatNeverEndsIsRefused(t *testing.T) {
 	t.Parallel()
-	w := &walker{src: &zeros{head: []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0x58}}}
+	w := &walker{max: 1 << 20, src: &zeros{head: []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0x58}}}
 	stored, _, err := w.next(nil)
 	if coffer.KindOf(err) != coffer.KindCorrupt || stored != nil {
 		t.Fatalf("%d bytes, %v", len(stored), err)
