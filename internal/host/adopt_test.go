@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -76,6 +77,36 @@ func TestOutlivesTheAgent(t *testing.T) {
 	}
 	if run, err := setup(t, Config{Root: h.cfg.Root}).Adopt(t.Context()); err != nil || len(run) != 0 {
 		t.Errorf("Adopt after Stop = %+v, %v; want nothing", run, err)
+	}
+}
+
+// Two agents that share a root restart a server once, not twice.
+func TestTwoSupervisorsAgree(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Root: newRoot(t), Backoff: 10 * time.Millisecond, Check: 5 * time.Millisecond}
+	a, b := setup(t, cfg), setup(t, cfg)
+	s := prepared(t, a)
+	if _, err := a.Start(t.Context(), s, nil); err != nil {
+		t.Fatal(err)
+	}
+	old := a.Running()[0].PID
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for _, h := range []*Host{a, b} {
+		wg.Go(func() { _ = h.Run(ctx) })
+	}
+	defer wg.Wait()
+	defer cancel()
+	eventually(t, "the second has adopted it", func() bool { return len(b.Running()) == 1 })
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "both see the same new server", func() bool {
+		x, y := a.Running()[0], b.Running()[0]
+		return x.PID != old && x.PID == y.PID && x.Up && y.Up
+	})
+	if n := a.Running()[0].Restarts + b.Running()[0].Restarts; n != 1 {
+		t.Errorf("%d restarts, want 1", n)
 	}
 }
 

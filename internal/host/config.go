@@ -22,7 +22,7 @@ var (
 	reNumber = regexp.MustCompile(`^[0-9]{1,18}[KMGkmg]?$`)
 	reWord   = regexp.MustCompile(`^[A-Za-z0-9_,-]{0,200}$`)
 	// File names without a folder: "ibdata1:12M:autoextend".
-	reFiles = regexp.MustCompile(`^[A-Za-z0-9_]+[A-Za-z0-9_.]*:[0-9]+[KMGkmg]?(:autoextend(:max:[0-9]+[KMGkmg]?)?)?(;[A-Za-z0-9_]+[A-Za-z0-9_.]*:[0-9]+[KMGkmg]?(:autoextend(:max:[0-9]+[KMGkmg]?)?)?)*$`)
+	reFiles = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*:[0-9]+[KMGkmg]?(:autoextend(:max:[0-9]+[KMGkmg]?)?)?(;[A-Za-z0-9_][A-Za-z0-9_.-]*:[0-9]+[KMGkmg]?(:autoextend(:max:[0-9]+[KMGkmg]?)?)?)*$`)
 )
 
 func optionForm(name string) (*regexp.Regexp, bool) {

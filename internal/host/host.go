@@ -125,6 +125,9 @@ func (h *Host) checkReach() error {
 	}
 }
 
+// Dir is the absolute path of the root folder.
+func (h *Host) Dir() string { return h.cfg.Root }
+
 // Free is the number of bytes that restores may still fill under the root.
 func (h *Host) Free() (int64, error) {
 	var st syscall.Statfs_t

@@ -34,6 +34,8 @@ type server struct {
 const (
 	calm     = time.Minute // a server that ran this long starts with short pauses again
 	maxPause = 60          // × Backoff
+
+	adoptPatience = 3 * time.Second // with who holds a slot: another host that adopts it is quick
 )
 
 // remember puts a server under supervision.
@@ -69,7 +71,7 @@ func (h *Host) Running() []Running {
 	return all
 }
 
-// Adopt is the first act of a new agent. Servers that run and are wanted are
+// Adopt is the first act of a new agent, and of Run. Servers that run and are wanted are
 // taken over; wanted ones that do not run are started (they count as Up once Run
 // has seen them answer); a server whose start was never finished is ended. It
 // returns the wanted ones. Slots that somebody else holds are left to them.
@@ -88,9 +90,14 @@ func (h *Host) Adopt(ctx context.Context) ([]Running, error) {
 }
 
 func (h *Host) adopt(ctx context.Context, s Slot) error {
-	unlock, ok := tryLock(s.file("lock"))
-	if !ok {
+	patience, cancel := context.WithTimeout(ctx, adoptPatience)
+	defer cancel()
+	_, unlock, err := h.hold(patience, s.Instance)
+	if coffer.IsKind(err, coffer.KindBusy, coffer.KindNotFound) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	defer unlock()
 	h.claim(s)
@@ -101,9 +108,9 @@ func (h *Host) adopt(ctx context.Context, s Slot) error {
 	p, running := locate(s, st)
 	switch {
 	case !st.Wanted && running:
-		return h.end(ctx, p)
+		return errors.Join(h.end(ctx, p), removeInit(s))
 	case !st.Wanted:
-		return nil
+		return removeInit(s)
 	case running:
 		recorded := st.process == p
 		st.process = p
@@ -118,9 +125,13 @@ func (h *Host) adopt(ctx context.Context, s Slot) error {
 	return nil
 }
 
-// Run looks after the wanted servers until ctx ends: one that died is started
-// again, with pauses that double up to a bound. It ends no server.
+// Run adopts what it finds and looks after the wanted servers until ctx ends: one
+// that died is started again, with pauses that double up to a bound. A wanted
+// server is never ended.
 func (h *Host) Run(ctx context.Context) error {
+	if _, err := h.Adopt(ctx); err != nil { // the others are looked after all the same
+		h.cfg.Log.Error("not every server could be adopted", "err", err)
+	}
 	tick := time.NewTicker(h.cfg.Check)
 	defer tick.Stop()
 	for {
