@@ -108,7 +108,8 @@ func TestImportIntoAKnownTablespaceIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := engine.Base{Backup: "full", Summary: i.Summary, Position: coffer.Position{To: i.To, RedoStart: i.RedoStart}}
+	base := parent(t, full(t).whole("app/a.ibd", 7).closing(fullCheckpoints))
+	base.Summary = i.Summary
 	for name, c := range map[string]struct {
 		tables map[uint32]uint64
 		kind   coffer.Kind

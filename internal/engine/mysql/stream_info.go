@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/cofferdb/coffer"
-	"github.com/cofferdb/coffer/internal/engine"
 )
 
 // streamInfo is what a finished stream has told.
@@ -117,8 +116,13 @@ func (s *stream) finish() (streamInfo, error) {
 	if err := s.checkSystem(info); err != nil {
 		return streamInfo{}, err
 	}
-	if err := sameShape(s.base, info); err != nil {
-		return streamInfo{}, err
+	if !s.base.Full() {
+		now := coffer.Position{
+			DataFilePath: info.DataFilePath, PageSize: info.PageSize, UndoSpaces: info.UndoSpaces, ServerVersion: info.ServerVersion,
+		}
+		if err := sameShape(s.base.Position, now); err != nil {
+			return streamInfo{}, err
+		}
 	}
 	var err error
 	info.Summary, err = mergeSummary(s.base.Summary, s.parts, s.tables)
@@ -194,26 +198,6 @@ func (s *stream) checkSystem(i streamInfo) error {
 		whole, delta := s.seen.has(name), s.seen.has(name+".delta") && s.seen.has(name+".meta")
 		if !whole && (s.base.Full() || !delta) {
 			return lacks(name)
-		}
-	}
-	return nil
-}
-
-// sameShape refuses an increment on a server that was given other tablespaces since
-// its parent: the tool's prepare knows those of one layer only.
-func sameShape(base engine.Base, i streamInfo) error {
-	p := base.Position
-	for _, c := range []struct {
-		what     string
-		old, new any
-		known    bool
-	}{
-		{"innodb_data_file_path", p.DataFilePath, i.DataFilePath, p.DataFilePath != ""},
-		{"innodb_page_size", p.PageSize, i.PageSize, p.PageSize != 0},
-		{"innodb_undo_tablespaces", p.UndoSpaces, i.UndoSpaces, p.PageSize != 0},
-	} {
-		if !base.Full() && c.known && c.old != c.new {
-			return needFull("%s is %v, and was %v when the parent was taken", c.what, c.new, c.old)
 		}
 	}
 	return nil
