@@ -116,13 +116,8 @@ func (s *stream) finish() (streamInfo, error) {
 	if err := s.checkSystem(info); err != nil {
 		return streamInfo{}, err
 	}
-	if !s.base.Full() {
-		now := coffer.Position{
-			DataFilePath: info.DataFilePath, PageSize: info.PageSize, UndoSpaces: info.UndoSpaces, ServerVersion: info.ServerVersion,
-		}
-		if err := sameShape(s.base.Position, now); err != nil {
-			return streamInfo{}, err
-		}
+	if err := s.checkShape(info); err != nil {
+		return streamInfo{}, err
 	}
 	var err error
 	info.Summary, err = mergeSummary(s.base.Summary, s.parts, s.tables)
@@ -199,6 +194,24 @@ func (s *stream) checkSystem(i streamInfo) error {
 		if !whole && (s.base.Full() || !delta) {
 			return lacks(name)
 		}
+	}
+	return nil
+}
+
+// checkShape refuses an increment of a server that was given other tablespaces
+// since its parent: the tool's prepare knows those of one layer only. Probe sees
+// this first; here it is what the stream itself says.
+func (s *stream) checkShape(i streamInfo) error {
+	was := s.base.Position
+	switch {
+	case s.base.Full() || was.PageSize == 0: // not known of an imported parent
+		return nil
+	case i.PageSize != was.PageSize:
+		return needFull("innodb_page_size is %d, and was %d", i.PageSize, was.PageSize)
+	case i.DataFilePath != was.DataFilePath:
+		return needFull("innodb_data_file_path is %q, and was %q", i.DataFilePath, was.DataFilePath)
+	case i.UndoSpaces != was.UndoSpaces:
+		return needFull("innodb_undo_tablespaces is %d, and was %d", i.UndoSpaces, was.UndoSpaces)
 	}
 	return nil
 }
