@@ -1,0 +1,152 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/cofferdb/coffer"
+)
+
+// StepByStep is the one way to restore so far: the full is unpacked and prepared,
+// then each increment is unpacked beside it, applied and removed.
+const StepByStep = "step-by-step"
+
+const (
+	// prepareBytes is what the tool writes beside the data while it prepares: a new
+	// redo log and undo, InnoDB's defaults rounded up.
+	prepareBytes = 128 << 20
+	// longChain is a length from which a restore takes noticeably longer.
+	longChain = 30
+	// guess is how many plain bytes a stored byte stands for, where no size of the
+	// stream is known.
+	guess = 4
+)
+
+// HostFacts is what the host of a restore says of itself.
+type HostFacts struct {
+	Agent coffer.AgentID
+	Dir   string
+	Free  int64             // bytes
+	Tools map[string]string // name → path and version
+	Stops []string          // why it cannot, in its own words
+}
+
+// Step is one backup of the chain as a restore takes it.
+type Step struct {
+	Backup        coffer.BackupID
+	Name          string
+	Type          string
+	Stored, Plain int64 // bytes
+	Position      coffer.Position
+	Encrypted     bool
+}
+
+// RestorePlan is what a restore would do. It can be carried out if Stops is empty.
+type RestorePlan struct {
+	Chain     []Step // the full first
+	ReadBytes int64  // out of the store
+	NeedBytes int64  // of space, at the worst moment
+	FreeBytes int64
+	Method    string
+	Agent     coffer.AgentID
+	Dir       string
+	Tools     map[string]string
+	Stops     []string
+	Warnings  []string
+}
+
+// Need is the space in bytes that a restore of the chain (the full first) takes at
+// its worst moment: the full and a tenth for what it grows by, the largest
+// increment, and what the tool writes while it prepares.
+func Need(chain []coffer.Sizes) int64 {
+	var full, largest int64
+	for i, s := range chain {
+		if i == 0 {
+			full = plainOf(s)
+			continue
+		}
+		largest = max(largest, plainOf(s))
+	}
+	return add(add(full, full/10), add(largest, prepareBytes))
+}
+
+// plainOf is the size of the stream, or a guess that is rather too large.
+func plainOf(s coffer.Sizes) int64 {
+	switch {
+	case s.Plain > 0:
+		return s.Plain
+	case s.Stored > math.MaxInt64/guess:
+		return math.MaxInt64
+	}
+	return max(s.Data, s.Stored*guess, 0)
+}
+
+// add is a + b without wrapping.
+func add(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// Restore says what a restore of the chain's last link on the host would do.
+func Restore(chain []coffer.Backup, host HostFacts) RestorePlan {
+	p := RestorePlan{
+		FreeBytes: host.Free, Method: StepByStep, Agent: host.Agent, Dir: host.Dir, Tools: host.Tools,
+		Stops: append([]string(nil), host.Stops...),
+	}
+	var sizes []coffer.Sizes
+	for _, b := range chain {
+		p.Chain = append(p.Chain, Step{
+			Backup: b.ID, Name: b.Name, Type: b.Type, Stored: b.Sizes.Stored, Plain: b.Sizes.Plain,
+			Position: b.Position, Encrypted: b.Key != "",
+		})
+		p.ReadBytes = add(p.ReadBytes, b.Sizes.Stored)
+		sizes = append(sizes, b.Sizes)
+	}
+	if err := coffer.CheckChain(chain); err != nil {
+		p.Stops = append(p.Stops, err.Error())
+	}
+	if len(chain) == 0 {
+		return p
+	}
+	p.NeedBytes = Need(sizes)
+	if host.Free < p.NeedBytes {
+		p.Stops = append(p.Stops, fmt.Sprintf("%s has %d bytes free and the restore needs %d", host.Dir, host.Free, p.NeedBytes))
+	}
+	for _, b := range chain {
+		if b.Datastore.Type != chain[0].Datastore.Type {
+			p.Stops = append(p.Stops, fmt.Sprintf("backup %s is of %s, the full is of %s", b.ID, b.Datastore.Type, chain[0].Datastore.Type))
+		}
+	}
+	p.Warnings = warnings(chain)
+	return p
+}
+
+func warnings(chain []coffer.Backup) (out []string) {
+	var open, unsized int
+	for _, b := range chain {
+		if b.Key == "" {
+			open++
+		}
+		if b.Sizes.Plain == 0 {
+			unsized++
+		}
+		if !b.Verified.At.IsZero() && !b.Verified.OK {
+			out = append(out, fmt.Sprintf("backup %s did not pass its last verify: %s", b.ID, b.Verified.Text))
+		}
+		if b.Datastore.Version != chain[0].Datastore.Version {
+			out = append(out, fmt.Sprintf("backup %s is of version %s, the full is of %s", b.ID, b.Datastore.Version, chain[0].Datastore.Version))
+		}
+	}
+	if open > 0 {
+		out = append(out, fmt.Sprintf("%d of %d backups are stored unencrypted", open, len(chain)))
+	}
+	if unsized > 0 {
+		out = append(out, fmt.Sprintf("the size of %d of %d backups is not known: the space needed is a guess", unsized, len(chain)))
+	}
+	if len(chain) > longChain {
+		out = append(out, fmt.Sprintf("the chain has %d links: a new full backup would be restored sooner", len(chain)))
+	}
+	return out
+}
