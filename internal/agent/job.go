@@ -1,0 +1,208 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/message"
+)
+
+// diary is what a job says of itself while it runs: the reporter sends it.
+type diary struct {
+	mu       sync.Mutex
+	phase    string
+	progress coffer.Progress
+	data     int64
+	events   []coffer.Event
+	seq      uint64
+	beat     uint64
+}
+
+// maxDiary bounds the events that wait to be sent; the newest are dropped.
+const maxDiary = 48
+
+func (d *diary) event(e coffer.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.events) < maxDiary {
+		d.events = append(d.events, e)
+	}
+}
+
+func (d *diary) at(phase string, done, total int64, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.phase != phase || d.progress.Started == 0 {
+		d.phase, d.progress.Started = phase, now.UnixMilli()
+	}
+	d.progress.Done, d.progress.Total = done, total
+	if s := float64(now.UnixMilli()-d.progress.Started) / 1000; s > 0 {
+		d.progress.Rate = float64(done) / s
+	}
+}
+
+func (d *diary) stored(n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.progress.Stored = n
+}
+
+func (d *diary) dataBytes(n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.data = n
+}
+
+// take gives the next report; its events are handed over.
+func (d *diary) take(job coffer.JobID, r coffer.Runner) message.ReportArgs {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seq++
+	d.beat++
+	ev := d.events
+	d.events = nil
+	return message.ReportArgs{
+		Job: job, Runner: r, Seq: d.seq, Beat: d.beat, Phase: d.phase,
+		Progress: d.progress, Data: d.data, Events: ev,
+	}
+}
+
+// run does one job from claim to last word. Every way out leaves either an
+// answered end or an entry in the journal.
+func (a *Agent) run(ctx context.Context, id coffer.JobID) {
+	e := entry{Job: id, Runner: a.runner(), Begun: a.Now()}
+	var o message.Order
+	err := a.call(ctx, "claim the job", func(ctx context.Context) (err error) {
+		o, err = message.Claim.Call(ctx, a.Bus, message.Conductor, message.ClaimArgs{Job: id, Runner: e.Runner})
+		return err
+	})
+	a.step("claimed")
+	if err != nil {
+		a.unclaimed(ctx, e, err)
+		return
+	}
+	e.Kind = o.Kind
+	d := &diary{phase: "start"}
+	bctx, stop := context.WithCancel(ctx)
+	var beats sync.WaitGroup
+	beats.Go(func() { a.report(bctx, id, e.Runner, d) })
+	word, err := a.do(ctx, o, &e, d)
+	if err != nil {
+		word = failed(context.Cause(ctx), err)
+	}
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCancelled) && err != nil && !e.Commit {
+		word = ended{Outcome: string(message.Failed), Kind: string(coffer.KindUnavailable),
+			Error: "the agent was stopped in the middle of the job", Hint: "start the agent and ask again"}
+	}
+	a.end(ctx, e, d, word)
+	stop()
+	beats.Wait()
+}
+
+// do runs the job's kind. A nil error means that word says how it ended.
+func (a *Agent) do(ctx context.Context, o message.Order, e *entry, d *diary) (ended, error) {
+	if o.Cancel {
+		return ended{}, errCancelled
+	}
+	switch o.Kind {
+	case coffer.JobBackup:
+		return a.backup(ctx, o, e, d)
+	case coffer.JobRestore:
+		return a.restore(ctx, o, e, d)
+	}
+	return ended{}, coffer.E(coffer.KindUnsupported, "run the job", "this agent does not know a %s", o.Kind)
+}
+
+// unclaimed ends a job that never became ours, or about which nobody answered.
+func (a *Agent) unclaimed(ctx context.Context, e entry, err error) {
+	if coffer.IsKind(err, coffer.KindConflict, coffer.KindNotFound) {
+		a.forgetEntry(e.Job)
+		return
+	}
+	if ctx.Err() != nil {
+		return // the journal ends it in the next life
+	}
+	a.end(ctx, e, &diary{}, failed(nil, coffer.Wrap("claim the job", err)))
+}
+
+func failed(cause, err error) ended {
+	if errors.Is(cause, errCancelled) {
+		return ended{Outcome: string(message.Failed), Kind: string(coffer.KindCanceled), Error: "it was cancelled"}
+	}
+	return ended{
+		Outcome: string(message.Failed), Kind: string(coffer.KindOf(err)),
+		Error: err.Error(), Hint: coffer.HintOf(err),
+	}
+}
+
+// report beats until ctx ends.
+func (a *Agent) report(ctx context.Context, id coffer.JobID, r coffer.Runner, d *diary) {
+	tick := time.NewTicker(a.Config.Beat)
+	defer tick.Stop()
+	for {
+		args := d.take(id, r)
+		cctx, stop := context.WithTimeout(ctx, callTimeout)
+		_, err := message.Report.Call(cctx, a.Bus, message.Conductor, args)
+		stop()
+		if err != nil {
+			for _, e := range args.Events {
+				d.event(e)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// end says the last word until it is answered with an end, or this life ends:
+// then the journal says it in the next one.
+func (a *Agent) end(ctx context.Context, e entry, d *diary, word ended) {
+	e.Ended = &word
+	if err := a.journal.put(e); err != nil {
+		a.Log.Error("could not note a job's end in the journal", "job", e.Job, "err", err)
+	}
+	// A job that was cancelled still has to say so; a stopping process tries once.
+	stopping := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCancelled)
+	say := context.WithoutCancel(ctx)
+	var stop context.CancelFunc = func() {}
+	if stopping {
+		say, stop = context.WithTimeout(say, 2*time.Second)
+	}
+	defer stop()
+	a.say(say, e, d)
+}
+
+func (a *Agent) say(ctx context.Context, e entry, d *diary) {
+	args := message.DoneArgs{
+		Job: e.Job, Runner: e.Runner, Outcome: message.Outcome(e.Ended.Outcome),
+		Kind: coffer.Kind(e.Ended.Kind), Error: e.Ended.Error, Hint: e.Ended.Hint,
+		Conn: e.Ended.Conn, Datastore: e.Ended.Datastore,
+	}
+	rep := d.take(e.Job, e.Runner)
+	args.Seq, args.Events = rep.Seq, rep.Events
+	err := a.call(ctx, "say how the job ended", func(ctx context.Context) error {
+		r, err := message.Done.Call(ctx, a.Bus, message.Conductor, args)
+		if err == nil && r.State.Running() {
+			args.Events = nil
+			return coffer.E(coffer.KindUnavailable, "say how the job ended", "the control plane is still looking")
+		}
+		return err
+	})
+	if err == nil || coffer.IsKind(err, coffer.KindConflict, coffer.KindNotFound) {
+		a.forgetEntry(e.Job)
+		return
+	}
+	a.Log.Warn("could not say how a job ended; the journal keeps it", "job", e.Job, "err", err)
+}
+
+func (a *Agent) forgetEntry(id coffer.JobID) {
+	if err := a.journal.drop(id); err != nil {
+		a.Log.Error("could not remove a journal entry", "job", id, "err", err)
+	}
+}

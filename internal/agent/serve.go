@@ -1,0 +1,286 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"filippo.io/age"
+	"golang.org/x/sys/unix"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/archive"
+	"github.com/cofferdb/coffer/internal/bus"
+	"github.com/cofferdb/coffer/internal/engine"
+	"github.com/cofferdb/coffer/internal/host"
+	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/store"
+)
+
+// replay ends, in their runner's name, the jobs of earlier lives. A job whose
+// commit was sent is not failed: the control plane is asked to look.
+func (a *Agent) replay(ctx context.Context) error {
+	all, err := a.journal.all()
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		if e.Runner == a.runner() {
+			continue // begun in this life, before we came to look
+		}
+		if e.Ended == nil {
+			a.undo(ctx, e)
+			w := ended{
+				Outcome: string(message.Failed), Kind: string(coffer.KindUnavailable),
+				Error: "the agent was restarted in the middle of the job", Hint: "ask again",
+			}
+			if e.Commit {
+				w = unknown("the agent was restarted after it had asked for the commit")
+			}
+			e.Ended = &w
+		}
+		a.say(ctx, e, &diary{seq: uint64(time.Now().UnixMilli())})
+	}
+	return nil
+}
+
+// undo removes a half-made server of an earlier life.
+func (a *Agent) undo(ctx context.Context, e entry) {
+	if e.Slot == "" || a.Host == nil {
+		return
+	}
+	if err := a.Host.Remove(ctx, e.Slot); err != nil {
+		a.Log.Error("could not remove a half-made server", "instance", e.Slot, "err", err)
+	}
+}
+
+// heartbeats says that the agent lives and serves the instances that it is told.
+func (a *Agent) heartbeats(ctx context.Context) error {
+	tick := time.NewTicker(a.Config.Heartbeat)
+	defer tick.Stop()
+	for {
+		if err := a.heartbeat(ctx); err != nil && ctx.Err() == nil {
+			a.Log.Debug("no answer to a heartbeat", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(min(time.Second, a.Config.Heartbeat)):
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-a.wake:
+		}
+	}
+}
+
+func (a *Agent) heartbeat(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	a.beats++
+	args := message.HeartbeatArgs{
+		Agent: a.ID, Boot: a.Boot, Beat: a.beats, Version: a.Config.Version, Host: a.Host != nil, At: a.Now(),
+	}
+	if a.Host != nil {
+		args.DataDir = a.Host.Dir()
+		args.Free, _ = a.Host.Free() // unknown is zero: nothing is placed here
+		args.Health = map[coffer.InstanceID]string{}
+		for _, r := range a.Host.Running() {
+			args.Health[r.Instance] = health(r)
+		}
+	}
+	cctx, stop := context.WithTimeout(ctx, callTimeout)
+	defer stop()
+	r, err := message.Heartbeat.Call(cctx, a.Bus, message.Conductor, args)
+	if err != nil {
+		return err
+	}
+	live := map[coffer.InstanceID]bool{}
+	for _, in := range r.Instances {
+		live[in.ID] = true
+		a.serveInstance(in.ID)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, stop := range a.serving {
+		if !live[id] {
+			stop()
+			delete(a.serving, id)
+		}
+	}
+	return nil
+}
+
+// health is a restored server's state in Trove's words.
+func health(r host.Running) string {
+	if r.Up {
+		return "HEALTHY"
+	}
+	return "CRASHED"
+}
+
+// Refresh asks for the agent's instances now, and serves them when it returns.
+func (a *Agent) Refresh(ctx context.Context) error {
+	return coffer.Wrap("ask which instances to look after", a.call(ctx, "heartbeat", a.heartbeat))
+}
+
+// serveInstance opens the instance's topic, once.
+func (a *Agent) serveInstance(id coffer.InstanceID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, on := a.serving[id]; on || a.life.Err() != nil {
+		return
+	}
+	ictx, stop := context.WithCancel(a.life)
+	a.serving[id] = stop
+	mux := bus.Mux{}
+	bus.Handle(mux, message.Start, func(_ context.Context, r message.JobRef) (message.None, error) {
+		return message.None{}, a.start(r.Job)
+	})
+	bus.Handle(mux, message.Cancel, a.cancel)
+	ready := make(chan struct{})
+	a.group.Go(func() error {
+		return a.Bus.Serve(ictx, message.GuestAgent(id), mux.Serve, func() { close(ready) })
+	})
+	select {
+	case <-ready:
+	case <-ictx.Done():
+	}
+}
+
+// forget stops looking after a deleted instance; a server that we made goes too.
+func (a *Agent) forget(ctx context.Context, r message.InstanceRef) (message.None, error) {
+	a.mu.Lock()
+	if stop := a.serving[r.Instance]; stop != nil {
+		stop()
+		delete(a.serving, r.Instance)
+	}
+	a.mu.Unlock()
+	if err := os.RemoveAll(filepath.Join(a.Config.StateDir, "chains", filepath.Base(string(r.Instance)))); err != nil {
+		return message.None{}, coffer.E(coffer.KindInternal, "forget the chain's summaries", "%w", err)
+	}
+	if a.Host == nil {
+		return message.None{}, nil
+	}
+	err := a.Host.Remove(ctx, r.Instance)
+	if coffer.IsKind(err, coffer.KindNotFound) {
+		err = nil
+	}
+	return message.None{}, coffer.Wrap("remove the server", err)
+}
+
+// register looks at a running server and leaves a probe object in the store, for
+// the control plane to read back.
+func (a *Agent) register(ctx context.Context, r message.RegisterArgs) (message.RegisterReply, error) {
+	eng, err := a.Engines.Engine(r.Conn)
+	if err != nil {
+		return message.RegisterReply{}, coffer.Wrap("choose the engine", err)
+	}
+	f, err := eng.Probe(ctx, engine.Base{})
+	if err != nil {
+		return message.RegisterReply{}, coffer.Wrap("look at the server", err)
+	}
+	s, err := a.Stores.Open(ctx, r.StoreName)
+	if err != nil {
+		return message.RegisterReply{}, coffer.Wrap("open the store "+r.StoreName, err)
+	}
+	body := store.Bytes([]byte(coffer.NewNonce()))
+	name := coffer.Prefix(r.Project, "probe") + string(r.Instance) + "." + coffer.NewNonce()[:8]
+	if _, err := s.Put(ctx, name, body, nil); err != nil {
+		return message.RegisterReply{}, coffer.Wrap("write a probe object into the store", err)
+	}
+	conn := r.Conn
+	conn.DataDir = f.DataDir
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+	return message.RegisterReply{
+		Datastore: f.Datastore, Conn: conn, DataBytes: f.DataBytes, Warnings: f.Warnings,
+		ProbeObject: name, ProbeSHA256: body.SHA256(),
+	}, nil
+}
+
+// look says what a restore here would meet.
+func (a *Agent) look(_ context.Context, r message.LookArgs) (message.LookReply, error) {
+	out := message.LookReply{Dir: r.Target.Dir, Tools: map[string]string{}}
+	if r.Target.Dir != "" {
+		if err := peekEmpty(r.Target.Dir); err != nil {
+			out.Stops = append(out.Stops, err.Error())
+		}
+	} else if a.Host == nil {
+		out.Stops = append(out.Stops, "this agent does not run servers")
+	} else {
+		out.Dir = a.Host.Dir()
+	}
+	free, err := freeBytes(nearest(out.Dir))
+	if err != nil {
+		out.Stops = append(out.Stops, "cannot measure the free space of "+out.Dir+": "+err.Error())
+	}
+	out.Free = free
+	eng, err := a.Engines.Engine(coffer.Conn{})
+	if err != nil {
+		out.Stops = append(out.Stops, err.Error())
+		return out, nil
+	}
+	if t, ok := eng.(interface {
+		Found() (map[string]string, []string)
+	}); ok {
+		var missing []string
+		out.Tools, missing = t.Found()
+		out.Stops = append(out.Stops, missing...)
+	}
+	return out, nil
+}
+
+// peekEmpty is emptyDir without making anything.
+func peekEmpty(dir string) error {
+	const op = "look at the restore's folder"
+	if !filepath.IsAbs(dir) {
+		return coffer.E(coffer.KindInvalid, op, "%q is not an absolute path", dir)
+	}
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return coffer.E(coffer.KindForbidden, op, "%w", err)
+	}
+	if len(list) > 0 {
+		return coffer.E(coffer.KindConflict, op, "%s is not empty", dir)
+	}
+	return nil
+}
+
+// nearest is the deepest folder on the way to dir that exists.
+func nearest(dir string) string {
+	for dir != "/" && dir != "." {
+		if _, err := os.Stat(dir); err == nil {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+func (a *Agent) identities(ctx context.Context, p archive.Place, k coffer.KeyID) ([]age.Identity, error) {
+	if a.Keys == nil {
+		return nil, coffer.E(coffer.KindForbidden, "open the data key", "this agent holds no identity").
+			WithHint("restore on a host agent that has the operator's identity file")
+	}
+	return a.Keys.Identities(ctx, p, k)
+}

@@ -1,0 +1,111 @@
+package taskmanager
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/plan"
+	"github.com/cofferdb/coffer/internal/records"
+)
+
+const dueAtOnce = 100
+
+// ringing looks for due intents at an interval and at each doorbell.
+func (t *TaskManager) ringing(ctx context.Context, g *errgroup.Group) error {
+	tick := time.NewTicker(t.Timings.Ring)
+	defer tick.Stop()
+	for {
+		if err := t.ring(ctx, g); err != nil && ctx.Err() == nil {
+			t.Log.Warn("could not ring for due jobs; will try again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-t.wake:
+		}
+	}
+}
+
+func (t *TaskManager) ring(ctx context.Context, g *errgroup.Group) error {
+	jobs, err := t.Records.Due(ctx, t.Now(), dueAtOnce)
+	if err != nil {
+		return coffer.Wrap("list due jobs", err)
+	}
+	for _, j := range jobs {
+		next := min(2*time.Second+t.Now().Sub(j.Created)/4, 30*time.Second)
+		if err := t.Records.Rang(ctx, j.ID, t.Now().Add(next)); err != nil {
+			return coffer.Wrap("note that a job was rung for", err)
+		}
+		if err := t.send(ctx, g, j); err != nil {
+			if err := t.undelivered(ctx, j, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// send rings for one job where it can run.
+func (t *TaskManager) send(ctx context.Context, g *errgroup.Group, j coffer.Job) error {
+	switch j.Kind {
+	case coffer.JobBackup:
+		return message.Start.Cast(ctx, t.Bus, message.GuestAgent(j.Instance), message.JobRef{Job: j.ID})
+	case coffer.JobRestore:
+		return t.sendRestore(ctx, j)
+	case coffer.JobVerify:
+		t.start(ctx, g, j, t.verify)
+	case coffer.JobDelete:
+		return t.sendDelete(ctx, g, j)
+	}
+	return nil
+}
+
+func (t *TaskManager) sendRestore(ctx context.Context, j coffer.Job) error {
+	var want coffer.AgentID
+	if j.Spec.Target != nil {
+		want = j.Spec.Target.Agent
+	}
+	agents, err := t.Records.Agents(ctx)
+	if err != nil {
+		return coffer.Wrap("list the agents", err)
+	}
+	host, _, err := plan.Place(agents, 0, want)
+	if err != nil {
+		return coffer.Wrap("place the restore", err)
+	}
+	return message.Start.Cast(ctx, t.Bus, message.HostAgent(host), message.JobRef{Job: j.ID})
+}
+
+// sendDelete waits for a parent's children to go first.
+func (t *TaskManager) sendDelete(ctx context.Context, g *errgroup.Group, j coffer.Job) error {
+	b, err := t.Records.BackupByID(ctx, j.Backup)
+	if err != nil {
+		return coffer.Wrap("read the backup", err)
+	}
+	if b.Refs > 0 {
+		return t.Records.Rang(ctx, j.ID, t.Now().Add(200*time.Millisecond))
+	}
+	t.start(ctx, g, j, t.delete)
+	return nil
+}
+
+// undelivered keeps an intent due, until it has waited for longer than anybody
+// would: then the job FAILS, with the reason.
+func (t *TaskManager) undelivered(ctx context.Context, j coffer.Job, cause error) error {
+	if t.Now().Sub(j.Created) < t.Timings.MaxQueue {
+		if !coffer.IsKind(cause, coffer.KindUnavailable, coffer.KindNotFound) {
+			t.Log.Warn("could not send a job; will try again", "job", j.ID, "kind", j.Kind, "err", cause)
+		}
+		return nil
+	}
+	_, err := t.Records.Fail(ctx, j.ID, "", records.Ending{
+		Kind: coffer.KindUnavailable, Error: "no agent took the job: " + cause.Error(),
+		Hint: "start the agent beside the database, then ask again", Now: t.Now(),
+	})
+	return coffer.Wrap("fail a job that nobody took", err)
+}

@@ -1,0 +1,178 @@
+package taskmanager
+
+import (
+	"context"
+	"time"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/internal/settle"
+)
+
+// drainedCounter is raised by conductors whenever their queue is empty.
+const drainedCounter = "drained"
+
+// watcher is this observer's own view of leases: when it saw each beat change, in
+// time that counts. Nothing in it is stored: after a restart every lease is fresh.
+type watcher struct {
+	jobs    map[coffer.JobID]*watched
+	drained uint64
+	last    time.Time
+}
+
+type watched struct {
+	beat   uint64
+	silent time.Duration // counted time since the beat changed
+	doomed time.Time     // when the tombstone was written by us
+	from   coffer.State
+}
+
+// Rescue observes every running job once and settles those whose runner is lost.
+func (t *TaskManager) Rescue(ctx context.Context) error {
+	t.init()
+	jobs, err := t.Records.Running(ctx)
+	if err != nil {
+		return coffer.Wrap("list running jobs", err)
+	}
+	n, err := t.Records.Counter(ctx, drainedCounter)
+	if err != nil {
+		return coffer.Wrap("read the drained counter", err)
+	}
+	counted := t.watch.tick(time.Now(), n)
+	live := map[coffer.JobID]bool{}
+	for _, j := range jobs {
+		live[j.ID] = true
+		lost := t.watch.observe(j, counted) >= t.Timings.Lease || t.provenDead(j.Runner)
+		if !j.Lost && !lost {
+			continue
+		}
+		if !j.Lost {
+			if err := t.lose(ctx, j); err != nil {
+				return err
+			}
+		}
+		if err := t.rescue(ctx, j); err != nil && ctx.Err() == nil {
+			t.Log.Warn("could not settle a lost job; will try again", "job", j.ID, "err", err)
+		}
+	}
+	for id := range t.watch.jobs {
+		if !live[id] {
+			delete(t.watch.jobs, id)
+		}
+	}
+	return nil
+}
+
+// tick gives how much of the time since the last look counts: none if no
+// conductor's queue was empty in it.
+func (w *watcher) tick(now time.Time, drained uint64) time.Duration {
+	d := now.Sub(w.last)
+	moved := drained != w.drained && !w.last.IsZero()
+	w.last, w.drained = now, drained
+	if !moved {
+		return 0
+	}
+	return d
+}
+
+func (w *watcher) observe(j coffer.Job, counted time.Duration) time.Duration {
+	o := w.jobs[j.ID]
+	if o == nil || o.beat != j.Beat {
+		doomed := time.Time{}
+		if o != nil {
+			doomed = o.doomed
+		}
+		w.jobs[j.ID] = &watched{beat: j.Beat, doomed: doomed, from: j.State}
+		return 0
+	}
+	o.silent += counted
+	return o.silent
+}
+
+// provenDead reports whether it is known, not only suspected, that a runner has
+// ended: nobody can write in its name any more.
+func (t *TaskManager) provenDead(r coffer.Runner) bool { return t.Dead != nil && t.Dead(r) }
+
+func (t *TaskManager) lose(ctx context.Context, j coffer.Job) error {
+	if err := t.Records.MarkLost(ctx, j.ID, t.Now()); err != nil {
+		return coffer.Wrap("declare a runner lost", err)
+	}
+	return coffer.Wrap("keep the event", t.Records.AddEvents(ctx, j.ID, []coffer.Event{{
+		At: t.Now(), Level: coffer.Warn, Code: "lost",
+		Text: "the runner beats no more: it is taken for lost, the instance is free",
+	}}))
+}
+
+// rescue ends one lost job by looking.
+func (t *TaskManager) rescue(ctx context.Context, j coffer.Job) error {
+	switch {
+	case j.Kind == coffer.JobBackup && j.State == coffer.Building:
+		return t.rescueBuilding(ctx, j)
+	case j.Kind == coffer.JobBackup && j.State == coffer.Saving:
+		return t.rescueSaving(ctx, j)
+	case j.Kind == coffer.JobDelete:
+		return t.rescueDelete(ctx, j)
+	}
+	_, err := t.Records.Fail(ctx, j.ID, "", settle.Lost("it stopped beating", t.Now()))
+	if err != nil || j.Kind != coffer.JobRestore || j.Spec.Target == nil || j.Spec.Target.Dir != "" {
+		return err
+	}
+	in, err := t.Records.InstanceByID(ctx, j.Instance)
+	if err != nil {
+		return err
+	}
+	in.Status, in.Updated = "ERROR", t.Now()
+	return t.Records.UpdateInstance(ctx, in)
+}
+
+func (t *TaskManager) rescueBuilding(ctx context.Context, j coffer.Job) error {
+	done, why, err := t.Settler.Complete(ctx, j)
+	if err != nil || done {
+		return err
+	}
+	_, err = t.Records.Fail(ctx, j.ID, "", settle.Lost(why, t.Now()))
+	return err
+}
+
+// rescueSaving completes a granted backup whose manifest is there; else the
+// verdict falls, the tombstone is written, one manifest deadline passes on our
+// own clock, and the row is FAILED, whatever a later look finds.
+func (t *TaskManager) rescueSaving(ctx context.Context, j coffer.Job) error {
+	o := t.watch.jobs[j.ID]
+	if !j.Dying {
+		done, _, err := t.Settler.Complete(ctx, j)
+		if err != nil || done {
+			return err
+		}
+	}
+	if o.doomed.IsZero() {
+		ok, err := t.Settler.Bury(ctx, j)
+		if err != nil || !ok {
+			return err
+		}
+		o.doomed = time.Now()
+		return nil
+	}
+	// A write that began in time is itself bounded by one deadline.
+	if time.Since(o.doomed) < 2*t.Timings.Deadline && !t.provenDead(j.Runner) {
+		return nil
+	}
+	_, err := t.Settler.Buried(ctx, j, "its commit was granted and no manifest appeared")
+	return err
+}
+
+// rescueDelete fails the lost job and asks again: each step of a delete can be
+// repeated by anybody.
+func (t *TaskManager) rescueDelete(ctx context.Context, j coffer.Job) error {
+	end := settle.Lost("it stopped beating in the middle of a delete", t.Now())
+	if _, err := t.Records.Fail(ctx, j.ID, "", end); err != nil {
+		return err
+	}
+	if err := t.Records.DeleteFailed(ctx, j.Backup, end); err != nil {
+		return err
+	}
+	_, err := t.Records.CreateJob(ctx, records.NewJob{
+		Kind: coffer.JobDelete, Project: j.Project, Instance: j.Instance, Backup: j.Backup, Spec: j.Spec, Now: t.Now(),
+	})
+	return err
+}

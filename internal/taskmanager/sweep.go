@@ -1,0 +1,153 @@
+package taskmanager
+
+import (
+	"context"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/archive"
+	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/internal/settle"
+)
+
+// SweepReport says what one pass found and did.
+type SweepReport struct {
+	Places    int      `json:"places"`    // containers looked at
+	Wiped     int      `json:"wiped"`     // dead backups whose data was removed
+	Forgotten int      `json:"forgotten"` // dead backups of which nothing is left now
+	Waiting   int      `json:"waiting"`   // orphans that wait for their second listing
+	Kept      []string `json:"kept"`      // dead objects that the store refuses to delete
+	Strangers []string `json:"strangers"` // objects that are not ours: never touched
+}
+
+// maxStrangers bounds how many foreign names a report lists.
+const maxStrangers = 100
+
+// Sweep removes what is proven ours and dead: FAILED backups, and backups of
+// this installation's intents that have neither row nor manifest, are older than
+// a deadline and a grace, and were so in two listings a grace apart. A name whose
+// id has a manifest and no tombstone is never swept. Strangers are reported only.
+func (t *TaskManager) Sweep(ctx context.Context) (SweepReport, error) {
+	t.init()
+	var rep SweepReport
+	places, err := t.Records.Places(ctx)
+	if err != nil {
+		return rep, coffer.Wrap("list the containers", err)
+	}
+	var first error
+	for _, p := range places {
+		if err := t.sweepPlace(ctx, p, &rep); err != nil && first == nil {
+			first = err
+		}
+	}
+	return rep, first
+}
+
+func (t *TaskManager) sweepPlace(ctx context.Context, p records.Place, rep *SweepReport) error {
+	place, err := settle.Place(ctx, t.Stores, p.Store, p.Project, p.Container)
+	if err != nil {
+		return err
+	}
+	ours, strangers, err := archive.Survey(ctx, place, t.Records.Installation())
+	if err != nil {
+		return coffer.Wrap("list "+p.Store+"/"+place.Prefix, err)
+	}
+	rep.Places++
+	for _, s := range strangers {
+		if len(rep.Strangers) < maxStrangers {
+			rep.Strangers = append(rep.Strangers, s)
+		}
+	}
+	var first error
+	for _, o := range ours {
+		if o.Intent.Project != p.Project {
+			continue
+		}
+		if err := t.sweepOne(ctx, place, o, rep); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (t *TaskManager) sweepOne(ctx context.Context, place archive.Place, o archive.Owned, rep *SweepReport) error {
+	b, err := t.Records.BackupByID(ctx, o.ID)
+	switch {
+	case coffer.IsKind(err, coffer.KindNotFound):
+		if o.Manifest && !o.Dead || !t.orphan(place.Prefix, o, rep) {
+			return nil
+		}
+	case err != nil:
+		return coffer.Wrap("read the backup's row", err)
+	case b.State != coffer.Failed, b.Deleting && !b.Deleted:
+		return nil // running, good, or a delete job's business
+	case o.Manifest && !o.Dead:
+		return nil
+	}
+	if err := archive.Wipe(ctx, place, o.ID); err != nil {
+		if coffer.IsKind(err, coffer.KindKept) {
+			rep.Kept = append(rep.Kept, err.Error())
+			return nil
+		}
+		return coffer.Wrap("wipe the dead backup "+string(o.ID), err)
+	}
+	rep.Wiped++
+	gone, err := t.replaced(ctx, o.Intent.Runner)
+	if err != nil || !gone {
+		return err
+	}
+	return t.forget(ctx, place, o.ID, b.ID != "", rep)
+}
+
+// orphan reports whether an id without a row was already an orphan one grace ago.
+func (t *TaskManager) orphan(prefix string, o archive.Owned, rep *SweepReport) bool {
+	key := prefix + string(o.ID)
+	now := t.Now()
+	if now.Sub(o.Intent.Begun) < t.Timings.Deadline+t.Timings.Grace {
+		rep.Waiting++
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.seen[key]
+	if !ok {
+		t.seen[key] = now
+	}
+	if t.Timings.Grace > 0 && (!ok || now.Sub(at) < t.Timings.Grace) {
+		rep.Waiting++
+		return false
+	}
+	delete(t.seen, key)
+	return true
+}
+
+// replaced reports whether the life of a process that wrote something is proven
+// to be over: its agent has been seen in another life since.
+func (t *TaskManager) replaced(ctx context.Context, r coffer.Runner) (bool, error) {
+	if t.provenDead(r) {
+		return true, nil
+	}
+	a, err := t.Records.Agent(ctx, r.Agent())
+	if coffer.IsKind(err, coffer.KindNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, coffer.Wrap("read the agent", err)
+	}
+	return a.Boot != "" && a.Boot != r.Boot(), nil
+}
+
+// forget removes the intent and the tombstone too: nobody can write there again.
+func (t *TaskManager) forget(ctx context.Context, place archive.Place, id coffer.BackupID, row bool, rep *SweepReport) error {
+	if err := archive.Delete(ctx, place, id); err != nil {
+		if coffer.IsKind(err, coffer.KindKept) {
+			rep.Kept = append(rep.Kept, err.Error())
+			return nil
+		}
+		return coffer.Wrap("forget the dead backup "+string(id), err)
+	}
+	rep.Forgotten++
+	if !row {
+		return nil
+	}
+	return coffer.Wrap("note that nothing is left", t.Records.Swept(ctx, id))
+}

@@ -1,0 +1,170 @@
+// Package taskmanager is the role that carries out decisions: it sends work to
+// agents, runs the jobs that need no agent (verify, delete), rescues jobs whose
+// runner is lost, and sweeps from the stores what is proven ours and dead.
+//
+// Rows are the work and messages are doorbells: an intent stays due until its
+// effect (a runner) is in the row, and is rung again until then. Any number of
+// task managers may run: every step is a conditional change of a row.
+package taskmanager
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/archive"
+	"github.com/cofferdb/coffer/internal/bus"
+	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/internal/settle"
+)
+
+// Records is what a task manager asks of the metadata.
+type Records interface {
+	settle.Records
+	Installation() coffer.InstallationID
+	Due(context.Context, time.Time, int) ([]coffer.Job, error)
+	Rang(context.Context, coffer.JobID, time.Time) error
+	Running(context.Context) ([]coffer.Job, error)
+	JobByID(context.Context, coffer.JobID) (coffer.Job, error)
+	CreateJob(context.Context, records.NewJob) (coffer.Job, error)
+	Claim(context.Context, coffer.JobID, coffer.Runner, time.Time) (coffer.Job, error)
+	Report(context.Context, records.Report) (bool, error)
+	Finish(context.Context, coffer.JobID, time.Time) (bool, error)
+	MarkLost(context.Context, coffer.JobID, time.Time) error
+	AddEvents(context.Context, coffer.JobID, []coffer.Event) error
+	Deleted(context.Context, coffer.BackupID, time.Time) error
+	DeleteFailed(context.Context, coffer.BackupID, records.Ending) error
+	SetVerdict(context.Context, coffer.BackupID, coffer.Verdict) error
+	UpdateInstance(context.Context, coffer.Instance) error
+	Agent(context.Context, coffer.AgentID) (coffer.Agent, error)
+	Agents(context.Context) ([]coffer.Agent, error)
+	Counter(context.Context, string) (uint64, error)
+	Places(context.Context) ([]records.Place, error)
+	Swept(context.Context, coffer.BackupID) error
+}
+
+// Keys opens data keys for jobs that must read what is stored.
+type Keys interface {
+	// Identities gives what opens the archives of key, read from beside them.
+	// Without an identity file it gives none and no error.
+	Identities(ctx context.Context, p archive.Place, key coffer.KeyID) ([]age.Identity, error)
+}
+
+// Timings of a task manager; a zero field takes the default in brackets.
+type Timings struct {
+	Ring     time.Duration // how often due intents are looked for [500 ms]
+	Rescue   time.Duration // how often running jobs are observed [1 s]
+	Lease    time.Duration // no beat for so long: lost [coffer.LeaseLost]
+	Deadline time.Duration // a manifest's [coffer.ManifestDeadline]
+	Sweep    time.Duration // how often the stores are swept [5 min]
+	Grace    time.Duration // between two listings that must agree [5 min]
+	MaxQueue time.Duration // an intent that nobody took for so long FAILS [24 h]
+}
+
+// TaskManager is the role. Its fields are what it needs; Run is its life.
+type TaskManager struct {
+	ID      coffer.AgentID // of this process, for the jobs that it runs itself
+	Boot    string
+	Records Records
+	Bus     bus.Bus
+	Stores  settle.Stores
+	Settler *settle.Settler
+	Keys    Keys
+	Log     *slog.Logger
+	Now     func() time.Time
+	Timings Timings
+	Dead    func(coffer.Runner) bool // extra proof that a runner is gone (a lock held); nil is none
+
+	mu    sync.Mutex
+	own   map[coffer.JobID]context.CancelFunc // jobs that run here
+	watch watcher
+	seen  map[string]time.Time // the sweep's first listing of each orphan
+	wake  chan struct{}
+}
+
+func (t *TaskManager) runner() coffer.Runner { return coffer.NewRunner(t.ID, t.Boot) }
+
+// Run works until ctx ends and the jobs that run here have stopped. ready may be
+// nil.
+func (t *TaskManager) Run(ctx context.Context, ready func()) error {
+	t.init()
+	mux := bus.Mux{}
+	bus.Handle(mux, message.Dispatch, t.dispatched)
+	bus.Handle(mux, message.Cancel, t.cancelled)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return t.Bus.Serve(ctx, message.TaskManager, mux.Serve, ready) })
+	g.Go(func() error { return t.ringing(ctx, g) })
+	g.Go(func() error { return t.every(ctx, t.Timings.Rescue, "observe running jobs", t.Rescue) })
+	g.Go(func() error {
+		return t.every(ctx, t.Timings.Sweep, "sweep the stores", func(ctx context.Context) error {
+			_, err := t.Sweep(ctx)
+			return err
+		})
+	})
+	return g.Wait()
+}
+
+func (t *TaskManager) init() {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&t.Timings.Ring, 500*time.Millisecond)
+	def(&t.Timings.Rescue, time.Second)
+	def(&t.Timings.Lease, coffer.LeaseLost)
+	def(&t.Timings.Deadline, coffer.ManifestDeadline)
+	def(&t.Timings.Sweep, 5*time.Minute)
+	def(&t.Timings.Grace, 5*time.Minute)
+	def(&t.Timings.MaxQueue, 24*time.Hour)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.own == nil {
+		t.own = map[coffer.JobID]context.CancelFunc{}
+		t.seen = map[string]time.Time{}
+		t.wake = make(chan struct{}, 1)
+		t.watch = watcher{jobs: map[coffer.JobID]*watched{}}
+	}
+}
+
+// every runs f at an interval until ctx ends; an error is logged, once each time,
+// and f is tried again.
+func (t *TaskManager) every(ctx context.Context, d time.Duration, what string, f func(context.Context) error) error {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				t.Log.Warn("could not "+what+"; will try again", "err", err, "hint", coffer.HintOf(err))
+			}
+		}
+	}
+}
+
+// dispatched is the doorbell: the row is read again by the ringing loop.
+func (t *TaskManager) dispatched(context.Context, message.JobRef) (message.None, error) {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+	return message.None{}, nil
+}
+
+// cancelled ends a job that runs here; its row already says cancel.
+func (t *TaskManager) cancelled(_ context.Context, a message.JobRef) (message.None, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if stop := t.own[a.Job]; stop != nil {
+		stop()
+	}
+	return message.None{}, nil
+}
