@@ -37,10 +37,10 @@ func TestAFlippedBitIsNeverBelieved(t *testing.T) {
 	plain := pages(frame+frame/8, 4)
 	each(t, plain, func(t *testing.T, c codec.Compression, stored []byte, read func([]byte) ([]byte, error)) {
 		rnd := rand.New(rand.NewPCG(1, 2))
-		for i := range 30 {
+		for i := range 20 {
 			bad := slices.Clone(stored)
 			at := rnd.IntN(len(bad))
-			if i < 12 {
+			if i < 10 {
 				at = i // headers
 			}
 			bad[at] ^= 1 << rnd.IntN(8)
@@ -181,7 +181,7 @@ func TestWhatCameBeforeAFaultIsGiven(t *testing.T) {
 
 func TestAReaderThatIsNotReadToItsEndCloses(t *testing.T) {
 	t.Parallel()
-	stored, _ := compress(t, codec.Zstd, 2, pages(12*frame, 4))
+	stored, _ := compress(t, codec.Zstd, 2, pages(9*frame, 4))
 	r, err := codec.NewReader(bytes.NewReader(stored), codec.Zstd, 2, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ const frame = codec.FrameSize
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
-	data := pages(5*frame+777, 3)
+	data := pages(3*frame+777, 3)
 	for _, c := range methods {
 		for _, n := range []int{0, 1, frame - 1, frame, frame + 1, len(data)} {
 			for _, workers := range []int{0, 1, 3} {
@@ -85,7 +85,7 @@ func TestStockToolsReadOurs(t *testing.T) {
 
 func TestWeReadStockTools(t *testing.T) {
 	t.Parallel()
-	a, b := pages(3*frame+1, 1), pages(frame/2, 2)
+	a, b := pages(frame+frame/4+1, 1), pages(frame/2, 2)
 	for _, args := range [][]string{
 		{"zstd", "-1", "-c"},
 		{"zstd", "-19", "-c"},
