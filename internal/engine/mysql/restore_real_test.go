@@ -87,6 +87,7 @@ func (s *chainSource) backup() (*stream, streamInfo, error) {
 	}
 	out, log := new(keep), new(bytes.Buffer)
 	f := newStream(out, s.base, asked)
+	f.before = s.tables()
 	cmd := exec.CommandContext(s.t.Context(), tool, args...)
 	cmd.Stdout, cmd.Stderr = f, log
 	if err := cmd.Run(); err != nil {

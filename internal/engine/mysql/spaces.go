@@ -61,21 +61,16 @@ func parseSummary(b []byte) (chain, error) {
 	return c, nil
 }
 
-// mergeSummary judges a layer against the summary of the chain it stands on (none
-// for a full) and returns the summary with the layer on top. tables, where known,
-// are the server's table ids by space.
-func mergeSummary(base []byte, l layer, tables map[uint32]uint64) ([]byte, error) {
-	parent, err := parseSummary(base)
-	if err != nil {
-		return nil, err
-	}
-	if !l.full && len(base) == 0 {
-		return nil, needFull("the parent's summary is missing")
-	}
-	parts, err := l.resolve(parent)
-	if err != nil {
-		return nil, err
-	}
+// tableIDs are the server's table ids by space, before the tool started and after
+// it ended. Only they tell of a tablespace that was discarded and imported: it
+// keeps its id, and no increment holds a page of the import.
+type tableIDs struct {
+	before, after map[uint32]uint64 // nil is unknown
+}
+
+// mergeSummary judges the tablespaces of a layer against the summary of the chain
+// it stands on (none for a full) and returns the summary with the layer on top.
+func mergeSummary(parent chain, full bool, parts map[string]part, ids tableIDs) ([]byte, error) {
 	if len(parts) > maxSpaces {
 		return nil, coffer.E(coffer.KindUnsupported, opSpaces, "%d tablespaces, more than %d", len(parts), maxSpaces)
 	}
@@ -89,7 +84,7 @@ func mergeSummary(base []byte, l layer, tables map[uint32]uint64) ([]byte, error
 			return nil, coffer.E(coffer.KindTool, opSpaces, "%s and %s are both tablespace %d", other.Name, name, p.id).
 				WithHint("take the backup again; if it happens again, look for copied .ibd files")
 		}
-		sp, err := p.follow(name, parent.byID[p.id], tables[p.id], l.full)
+		sp, err := p.follow(name, parent.byID[p.id], full, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -100,18 +95,21 @@ func mergeSummary(base []byte, l layer, tables map[uint32]uint64) ([]byte, error
 	return json.Marshal(out)
 }
 
-// follow judges one tablespace against what the chain has of it.
-func (p part) follow(name string, before space, table uint64, full bool) (space, error) {
+// follow judges one tablespace against what the chain has of it. The table's id is
+// remembered from before this backup and compared with that after the next, so
+// that an import at any time between is seen.
+func (p part) follow(name string, was space, full bool, ids tableIDs) (space, error) {
+	now := ids.after[p.id]
 	sp := space{
-		ID: p.id, Name: name, Table: cmp.Or(table, before.Table),
-		Whole: p.whole || before.Whole, Page0: p.first || before.Page0,
+		ID: p.id, Name: name, Table: cmp.Or(ids.before[p.id], now, was.Table),
+		Whole: p.whole || was.Whole, Page0: p.first || was.Page0,
 	}
 	switch {
 	case full || p.whole:
 		return sp, nil
 	case !sp.Whole && !sp.Page0:
 		return sp, needFull("table %s: no backup of the chain has its first pages, as after ALTER TABLE … IMPORT TABLESPACE", name)
-	case table != 0 && before.Table != 0 && table != before.Table:
+	case now != 0 && was.Table != 0 && now != was.Table:
 		return sp, needFull("table %s: its tablespace was discarded and imported since the parent backup", name)
 	}
 	return sp, nil

@@ -96,27 +96,33 @@ func TestSummaryFollowsTheChain(t *testing.T) {
 // id, and no page of the import is in any increment. Only the table's id changes.
 func TestImportIntoAKnownTablespaceIsSeen(t *testing.T) {
 	t.Parallel()
-	run := func(base engine.Base, s *scene, checkpoints string, tables map[uint32]uint64) (streamInfo, error) {
+	type ids = map[uint32]uint64
+	run := func(base engine.Base, s *scene, checkpoints string, before, after ids) (streamInfo, error) {
 		f := newStream(new(keep), base, base.Position.RedoStart)
-		f.tables = tables
+		f.before, f.tables = before, after
 		if _, err := f.Write(s.closing(checkpoints)); err != nil {
 			return streamInfo{}, err
 		}
 		return f.finish()
 	}
-	i, err := run(engine.Base{}, full(t).whole("app/a.ibd", 7), fullCheckpoints, map[uint32]uint64{7: 30})
-	if err != nil {
-		t.Fatal(err)
-	}
 	base := parent(t, full(t).whole("app/a.ibd", 7).closing(fullCheckpoints))
-	base.Summary = i.Summary
 	for name, c := range map[string]struct {
-		tables map[uint32]uint64
-		kind   coffer.Kind
+		parentBefore, parentAfter, after ids
+		kind                             coffer.Kind
 	}{
-		"the same table": {map[uint32]uint64{7: 30}, ""}, "not known": {nil, ""}, "imported": {map[uint32]uint64{7: 34}, coffer.KindNeedFull},
+		"the same table":               {ids{7: 30}, ids{7: 30}, ids{7: 30}, ""},
+		"not known":                    {ids{7: 30}, ids{7: 30}, nil, ""},
+		"imported since":               {ids{7: 30}, ids{7: 30}, ids{7: 34}, coffer.KindNeedFull},
+		"imported as the parent ran":   {ids{7: 30}, ids{7: 34}, ids{7: 34}, coffer.KindNeedFull},
+		"made as the parent ran":       {ids{}, ids{7: 30}, ids{7: 30}, ""},
+		"made then and imported since": {ids{}, ids{7: 30}, ids{7: 34}, coffer.KindNeedFull},
 	} {
-		if _, err := run(base, increment(t).delta("app/a.ibd", 7), incrCheckpoints, c.tables); coffer.KindOf(err) != c.kind {
+		i, err := run(engine.Base{}, full(t).whole("app/a.ibd", 7), fullCheckpoints, c.parentBefore, c.parentAfter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		base.Summary = i.Summary
+		if _, err := run(base, increment(t).delta("app/a.ibd", 7), incrCheckpoints, c.after, c.after); coffer.KindOf(err) != c.kind {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

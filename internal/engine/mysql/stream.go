@@ -16,16 +16,17 @@ import (
 //
 //	asked, mergeable := base.Position.Start()   // 0 for a full
 //	s := newStream(out, base, asked)
-//	s.tables = ids                              // space → table id, asked of the server; optional
+//	s.before = ids                              // space → table id, asked of the server
 //	... copy the tool's standard output into s (an io.Writer) ...
 //	... the tool exited 0 and said its closing words ...
+//	s.tables = ids                              // asked again
 //	info, err := s.finish()
 //
 // An error of Write is the backup's end: the tool is to be ended, and the sink
 // holds a stream that must not be committed. finish must be called, and return
 // nil, before anything is committed: most of what makes a backup worthless is
-// seen there, in finish's own order. Between the two, missing answers for every
-// tablespace that the tool's log says it has ignored.
+// seen there, in finish's own order. After it, missing answers for every tablespace
+// that the tool's log says it has ignored.
 //
 // One file is changed in passing: the xtrabackup_checkpoints of an increment that
 // did not start at its parent's to_lsn. The stock prepare demands that the two
@@ -36,7 +37,8 @@ type stream struct {
 	out    engine.Sink
 	base   engine.Base
 	asked  uint64
-	tables map[uint32]uint64 // space → table id at the backup's end; nil is unknown
+	before map[uint32]uint64 // space → table id before the tool started; nil is unknown
+	tables map[uint32]uint64 // the same after it ended
 
 	order xbstream.Order
 	head  []byte // the header being read
@@ -49,8 +51,9 @@ type stream struct {
 	err   error // sticky
 
 	open  map[string]*streamFile
-	seen  nameSet // finished files, by hash
-	parts layer   // the tablespaces of this backup and what DDL did to them
+	seen  nameSet         // finished files, by hash
+	parts layer           // the tablespaces of this backup and what DDL did to them
+	final map[string]part // the same by their names in the end; finish fills it
 	know  streamKnown
 }
 
@@ -62,7 +65,7 @@ func newStream(out engine.Sink, base engine.Base, asked uint64) *stream {
 	return &stream{
 		out: out, base: base, asked: asked, need: 1,
 		open: make(map[string]*streamFile), seen: newNameSet(),
-		parts: newLayer(base.Full()), know: streamKnown{innodb: newNameSet()},
+		parts: newLayer(base.Full()), know: streamKnown{innodb: newNameSet(), partitions: newNameSet()},
 	}
 }
 

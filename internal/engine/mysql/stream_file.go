@@ -22,6 +22,7 @@ const (
 
 const (
 	maxControl = 64 << 10 // bytes of a control file that is kept whole
+	maxPar     = 4 << 20  // bytes of a .par, the list of a table's partitions: at most 8192
 	firstBytes = 64       // of every other file: enough for what its first page says
 )
 
@@ -32,7 +33,7 @@ type streamFile struct {
 	flags  byte
 	size   int64
 	chunks []engine.Chunk
-	whole  bool   // body is to be the whole content
+	limit  int    // body is to be the whole content, of so many bytes at most; 0: the first bytes do
 	inline bool   // and to be in the index
 	held   bool   // nothing of it is passed on before its end
 	body   []byte // the first bytes, or the whole content
@@ -53,13 +54,16 @@ func (s *stream) fileOf(c xbstream.Chunk) (*streamFile, error) {
 	f := &streamFile{name: c.Path, kind: kindOf(c.Path), flags: c.Flags, held: c.Path == checkpointsFile}
 	switch c.Path {
 	case checkpointsFile, binlogFile, optionsFile, "xtrabackup_slave_info", "xtrabackup_galera_info":
-		f.whole, f.inline = true, true
+		f.limit, f.inline = maxControl, true
 	case infoFile: // it holds the tool's command line: not for the index
-		f.whole = true
+		f.limit = maxControl
+	}
+	if path.Ext(c.Path) == ".par" {
+		f.limit = maxPar
 	}
 	switch f.kind {
 	case engine.KindMeta, engine.KindRen, engine.KindDel:
-		f.whole, f.inline = true, true
+		f.limit, f.inline = maxControl, true
 	}
 	s.open[c.Path] = f
 	return f, nil
@@ -75,12 +79,12 @@ func (f *streamFile) chunk(plain, n int64) {
 // take keeps of p what has to be kept.
 func (f *streamFile) take(p []byte) error {
 	f.size += int64(len(p))
-	if !f.whole {
+	if f.limit == 0 {
 		f.body = append(f.body, p[:min(len(p), max(0, firstBytes-len(f.body)))]...)
 		return nil
 	}
-	if len(f.body)+len(p) > maxControl {
-		return coffer.E(coffer.KindTool, "file "+f.name, "is longer than %d bytes: not what the tool writes there", maxControl)
+	if len(f.body)+len(p) > f.limit {
+		return coffer.E(coffer.KindTool, "file "+f.name, "is longer than %d bytes: not what belongs there", f.limit)
 	}
 	f.body = append(f.body, p...)
 	return nil

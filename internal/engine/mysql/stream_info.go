@@ -33,6 +33,7 @@ type streamKnown struct {
 	info, options, binlog []byte
 	redo                  []byte  // the first bytes of the redo log
 	innodb                nameSet // .frm files of InnoDB tables
+	partitions            nameSet // their partitions
 	links                 []string
 }
 
@@ -53,38 +54,14 @@ func (s *stream) learn(f *streamFile) error {
 	switch path.Ext(f.name) {
 	case ".frm":
 		s.know.frm(f)
+	case ".par":
+		s.know.par(f)
 	case ".isl":
 		if len(s.know.links) < maxLinks {
 			s.know.links = append(s.know.links, strings.TrimSuffix(f.name, ".isl"))
 		}
 	}
 	return s.parts.add(f)
-}
-
-// frm remembers the definition of a table that has tablespaces: byte 3 is the
-// engine's number, and a partitioned table's engine is at byte 61.
-func (k *streamKnown) frm(f *streamFile) {
-	const innodb, partition = 12, 20
-	k.innodb.drop(f.name)
-	if len(f.body) > 61 && (f.body[3] == innodb || f.body[3] == partition && f.body[61] == innodb) {
-		k.innodb.add(f.name)
-	}
-}
-
-// missing says whether the backup has lost a tablespace that the tool's log says
-// it ignored, as "./shop/orders.ibd": the table's definition is in the stream and
-// its data is not. The tool takes every tablespace for dropped whose removal it
-// meets in the redo log, also one that ALTER TABLE … IMPORT TABLESPACE has put
-// back since.
-func (s *stream) missing(ibd string) bool {
-	table := strings.TrimSuffix(strings.TrimPrefix(ibd, "./"), ".ibd")
-	if s.seen.has(table+".ibd") || s.seen.has(table+".ibd.delta") || s.seen.has(table+".new") {
-		return false
-	}
-	if i := strings.Index(strings.ToLower(table), "#p#"); i >= 0 {
-		table = table[:i]
-	}
-	return s.know.innodb.has(table + ".frm")
 }
 
 // finish says whether the stream is a whole backup, and what it has told.
@@ -120,8 +97,27 @@ func (s *stream) finish() (streamInfo, error) {
 		return streamInfo{}, err
 	}
 	var err error
-	info.Summary, err = mergeSummary(s.base.Summary, s.parts, s.tables)
+	info.Summary, err = s.settle()
 	return info, err
+}
+
+// settle gives the tablespaces their names in the end, and compares them with the
+// chain.
+func (s *stream) settle() ([]byte, error) {
+	parent, err := parseSummary(s.base.Summary)
+	if err != nil {
+		return nil, err
+	}
+	if !s.base.Full() && len(s.base.Summary) == 0 {
+		return nil, needFull("the parent's summary is missing")
+	}
+	if s.final, err = s.parts.resolve(parent); err != nil {
+		return nil, err
+	}
+	if err := s.checkDropped(); err != nil {
+		return nil, err
+	}
+	return mergeSummary(parent, s.base.Full(), s.final, tableIDs{before: s.before, after: s.tables})
 }
 
 func lacks(name string) error {

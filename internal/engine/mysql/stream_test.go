@@ -3,8 +3,6 @@ package mysql
 import (
 	"bytes"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -231,28 +229,64 @@ func TestSinkFailureEndsTheStream(t *testing.T) {
 	}
 }
 
+// frm is the beginning of a table's definition.
+func frm(engine, inner byte) string {
+	b := make([]byte, 100)
+	b[3], b[61] = engine, inner
+	return string(b)
+}
+
+func par(names ...string) string {
+	return "\x07\x00\x00\x00N<\x00p\x02\x00\x00\x00\x0c\x0c\x00\x00\x06\x00\x00\x00" + strings.Join(names, "\x00") + "\x00\x00"
+}
+
 func TestMissingTablespaceIsSeen(t *testing.T) {
 	t.Parallel()
-	frm := func(engine, inner byte) string {
-		b := make([]byte, 100)
-		b[3], b[61] = engine, inner
-		return string(b)
-	}
 	s := newStream(new(keep), engine.Base{}, 0)
 	in := full(t).whole("app/here.ibd", 7).file("app/here.frm", frm(12, 0)).file("app/gone.frm", frm(12, 0)).
-		file("app/parts.frm", frm(20, 12)).whole("app/parts#P#p0.ibd", 8).file("app/myisam.frm", frm(9, 0)).
-		file("app/again.frm", frm(12, 0)).whole("app/again.new", 9).file("app/dropped.frm", frm(12, 0))
+		file("app/parts.frm", frm(20, 12)).file("app/parts.par", par("p0", "p1", "q", "qsp0")).whole("app/parts#P#p0.ibd", 8).
+		file("app/myisam.frm", frm(9, 0)).file("app/again.frm", frm(12, 0)).whole("app/again.new", 9).
+		file("app/dropped.frm", frm(12, 0)).file("app/target.frm", frm(12, 0)).whole("app/origin.ibd", 10).file("app/origin.ren", "app/target")
 	in.must(in.w.Remove("app/dropped.frm"))
 	if _, err := s.Write(in.closing(fullCheckpoints)); err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]bool{}
-	for _, table := range []string{"here", "gone", "parts#P#p0", "parts#P#p1", "myisam", "again", "dropped", "never"} {
+	if _, err := s.finish(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, table := range []string{
+		"again", "dropped", "gone", "here", "myisam", "never", "parts#P#dropped", "parts#P#p0", "parts#P#p1",
+		"parts#P#q#SP#other", "parts#P#q#SP#qsp0", "target",
+	} {
 		if s.missing("./app/" + table + ".ibd") {
-			got[table] = true
+			got = append(got, table)
 		}
 	}
-	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{"gone", "parts#P#p1"}) {
-		t.Errorf("missing: %v", names)
+	if d := cmp.Diff([]string{"gone", "parts#P#p1", "parts#P#q#SP#qsp0"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestDiscardedMeanwhile: the tool says that a table was dropped whose definition
+// is in the backup.
+func TestDiscardedMeanwhile(t *testing.T) {
+	t.Parallel()
+	base := func() *scene { return full(t).whole("app/a.ibd", 7).file("app/a.del", "") }
+	for name, c := range map[string]struct {
+		stream *scene
+		kind   coffer.Kind
+	}{
+		"dropped":           {base(), ""},
+		"discarded":         {base().file("app/a.frm", frm(12, 0)), coffer.KindTool},
+		"made again":        {base().file("app/a.frm", frm(12, 0)).whole("app/a.new", 8), ""},
+		"made as MyISAM":    {base().file("app/a.frm", frm(9, 0)), ""},
+		"another took over": {base().file("app/a.frm", frm(12, 0)).whole("app/b.ibd", 8).file("app/b.ren", "app/a"), ""},
+		"partition dropped": {base().file("app/p.frm", frm(20, 12)).file("app/p.par", par("p1")).file("app/p#P#p0.del", ""), ""},
+		"partition lost":    {base().file("app/p.frm", frm(20, 12)).file("app/p.par", par("p0", "p1")).file("app/p#P#p0.del", ""), coffer.KindTool},
+	} {
+		if _, _, err := pass(c.stream.closing(fullCheckpoints), engine.Base{}, 0, 1000); coffer.KindOf(err) != c.kind {
+			t.Errorf("%s: got %v, want %q", name, err, c.kind)
+		}
 	}
 }

@@ -1,0 +1,78 @@
+package mysql
+
+import (
+	"bytes"
+	"path"
+	"strings"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/engine"
+)
+
+// The tool follows DDL by the redo log: what it sees removed there is dropped, and
+// left out of the backup. A tablespace that ALTER TABLE … DISCARD removes and
+// IMPORT puts back is in the log as removed only, so the tool leaves out a table
+// that exists, and says "completed OK!". The definitions tell: they are copied
+// last, while no DDL runs.
+
+// frm remembers the definition of a table that has tablespaces: byte 3 is the
+// engine's number, and a partitioned table's engine is at byte 61.
+func (k *streamKnown) frm(f *streamFile) {
+	const innodb, partition = 12, 20
+	k.innodb.drop(f.name)
+	if len(f.body) > 61 && (f.body[3] == innodb || f.body[3] == partition && f.body[61] == innodb) {
+		k.innodb.add(f.name)
+	}
+}
+
+// par remembers a table's partitions. Their names, each with a zero behind it, are
+// the end of the file; what is before them are numbers that end in zeros.
+func (k *streamKnown) par(f *streamFile) {
+	table := strings.TrimSuffix(f.name, ".par")
+	for name := range bytes.SplitSeq(f.body, []byte{0}) {
+		k.partitions.add(partition(table, string(name)))
+	}
+}
+
+// partition is a partition's name as it is remembered.
+func partition(table, name string) string { return strings.ToLower(table + "#p#" + name) }
+
+// defined reports whether the stream has the definition of the table that a
+// tablespace, by its name without extension, belongs to.
+func (k *streamKnown) defined(space string) bool {
+	table, rest := space, ""
+	if i := strings.Index(strings.ToLower(space), "#p#"); i >= 0 {
+		table, rest = space[:i], strings.ToLower(space[i+3:])
+	}
+	if !k.innodb.has(table + ".frm") {
+		return false
+	}
+	if rest == "" {
+		return true
+	}
+	for name := range strings.SplitSeq(rest, "#sp#") {
+		if !k.partitions.has(partition(table, name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// missing says whether the backup lacks a tablespace that exists, given as the
+// tool's log has it: "./shop/orders.ibd". It answers after finish.
+func (s *stream) missing(ibd string) bool {
+	space := strings.TrimSuffix(path.Clean(ibd), ".ibd")
+	_, ok := s.final[space]
+	return !ok && s.know.defined(space)
+}
+
+// checkDropped refuses a backup that says of an existing table that it was dropped.
+func (s *stream) checkDropped() error {
+	for _, name := range s.parts.sorted(engine.KindDel) {
+		if space := strings.TrimSuffix(name, ".del"); s.missing(space) {
+			return coffer.E(coffer.KindTool, "look for lost tables", "table %s was discarded while the backup ran, and is not in it", space).
+				WithHint("take the backup again")
+		}
+	}
+	return nil
+}
