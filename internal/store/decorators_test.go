@@ -31,7 +31,7 @@ func TestRetryObeysTheLaw(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Full { return store.Retry(storetest.NewMemory(), quick()) })
 }
 
-// TestRetryHidesEveryThirdFailure runs the law over a store that is away again
+// TestRetryHidesFailures runs the law over a store that is away again
 // and again, before and after its effects: nobody above can tell.
 func TestRetryHidesFailures(t *testing.T) {
 	t.Parallel()
@@ -59,7 +59,7 @@ func TestLimitObeysTheLaw(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Full { return store.Limit(storetest.NewMemory(), 1<<30) })
 }
 
-// TestStack: the decorators in the order of production.
+// TestStackObeysTheLaw: the decorators in the order of production.
 func TestStackObeysTheLaw(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(*testing.T) store.Full {
@@ -150,6 +150,39 @@ func TestRetryCompleteLandsLate(t *testing.T) {
 		t.Errorf("got %+v, %v", o, err)
 	}
 	f.VerifyAllHit(t)
+}
+
+// TestRetryTellsUploadsApart: the answer of a Complete is lost, and under the
+// name stands another upload of the same size.
+func TestRetryTellsUploadsApart(t *testing.T) {
+	t.Parallel()
+	f := &storetest.Faulty{Full: sumless{storetest.NewMemory()}}
+	for i, want := range []coffer.Kind{"", coffer.KindExists} {
+		var us [2]store.Upload
+		var parts [2][]store.Part
+		name := fmt.Sprint("big", i)
+		for j := range us {
+			var err error
+			if us[j], err = f.Begin(t.Context(), name, nil); err != nil {
+				t.Fatal(err)
+			}
+			for k, text := range []string{"first", fmt.Sprint("last", j*i), ""} {
+				p, err := f.Part(t.Context(), us[j], k, int64(5*k), store.Bytes([]byte(text)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				parts[j] = append(parts[j], p)
+			}
+		}
+		s := store.Retry(f, quick())
+		f.Plan(storetest.Fault{Op: storetest.Complete, Name: name, N: 2, Kind: coffer.KindUnknown})
+		if _, err := s.Complete(t.Context(), us[0], parts[0]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Complete(t.Context(), us[1], parts[1]); coffer.KindOf(err) != want {
+			t.Errorf("upload %d: got %v, want %q", i, err, want)
+		}
+	}
 }
 
 func TestRetryResumesReadings(t *testing.T) {
