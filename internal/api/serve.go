@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"strings"
 
@@ -56,7 +57,8 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r = routable(r)
-	if _, pattern := a.mux.Handler(r); pattern == "" || r.Method == http.MethodHead || strings.Contains(r.URL.Path, "//") {
+	// The mux would redirect an address that is not clean; Trove has no such thing.
+	if _, pattern := a.mux.Handler(r); pattern == "" || r.Method == http.MethodHead || path.Clean(r.URL.Path) != r.URL.Path {
 		a.fail(w, r, errNoRoute())
 		return
 	}
@@ -84,9 +86,9 @@ func (a *api) admit(r *http.Request) (auth.Caller, error) {
 }
 
 // cutPrefix gives the path below the interface's prefix.
-func cutPrefix(path string) (string, bool) {
-	for _, p := range []string{trovePrefix, ownPrefix} {
-		if rest, ok := strings.CutPrefix(path, p); ok && (rest == "" || rest[0] == '/') {
+func cutPrefix(p string) (string, bool) {
+	for _, prefix := range []string{trovePrefix, ownPrefix} {
+		if rest, ok := strings.CutPrefix(p, prefix); ok && (rest == "" || rest[0] == '/') {
 			return rest, true
 		}
 	}

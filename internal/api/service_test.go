@@ -188,3 +188,16 @@ func (b *safeBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+// broken are records whose disk is gone.
+type broken struct{ *records.DB }
+
+func (broken) Backups(context.Context, records.BackupFilter) ([]coffer.Backup, error) {
+	return nil, errBroken()
+}
+
+func (broken) Jobs(context.Context, records.JobFilter) ([]coffer.Job, error) { return nil, errBroken() }
+
+func (broken) Agents(context.Context) ([]coffer.Agent, error) { panic("secret of the database") }
+
+func errBroken() error { return coffer.E(coffer.KindInternal, "read", "secret of the database") }

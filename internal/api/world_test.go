@@ -46,7 +46,7 @@ func projectOf(user string) coffer.ProjectID {
 	return projA
 }
 
-func people(t *testing.T) *auth.Static {
+func people(t testing.TB) *auth.Static {
 	t.Helper()
 	var entries []auth.Entry
 	for _, user := range []string{"alice", "anna", "rita", "dave", "bob", "carol", "admin"} {
@@ -77,7 +77,7 @@ func (c *clock) now() time.Time {
 	return c.at
 }
 
-func openRecords(t *testing.T) *records.DB {
+func openRecords(t testing.TB) *records.DB {
 	t.Helper()
 	db, err := records.Open(context.Background(), filepath.Join(t.TempDir(), "records.sqlite"))
 	if err != nil {
