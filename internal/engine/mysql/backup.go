@@ -79,6 +79,9 @@ func (r *run) do(ctx context.Context) (engine.Result, error) {
 	if err != nil {
 		return engine.Result{}, err
 	}
+	if len(info.Links) > 0 { // made since the probe
+		return engine.Result{}, linked(info.Links)
+	}
 	if err := r.checkIgnored(report); err != nil {
 		return engine.Result{}, err
 	}

@@ -31,6 +31,11 @@ func withTool(t *testing.T, s *testenv.Server, script string) *Engine {
 	return e
 }
 
+// teeing is a script that runs the real tool and writes its log to a file too.
+func teeing(log string) string {
+	return `set -o pipefail; { $REAL "$@" 2>&1 >&3 3>&- | tee ` + log + ` >&2; } 3>&1`
+}
+
 func TestToolThatMisbehaves(t *testing.T) {
 	t.Parallel()
 	src := newSource(t, testenv.MariaDBOptions{})
@@ -38,7 +43,7 @@ func TestToolThatMisbehaves(t *testing.T) {
 		name, script, words, hint string
 		kind                      coffer.Kind
 	}{
-		{"no closing words", `$REAL "$@" 2> >(grep -v "completed OK" >&2)`, "without its closing words", "", coffer.KindTool},
+		{"no closing words", `{ $REAL "$@" 2>&1 >&3 3>&- | grep -v "completed OK" >&2; } 3>&1`, "without its closing words", "", coffer.KindTool},
 		{"closing words not last", `$REAL "$@"; echo "oh no" >&2; exit 0`, "without its closing words", "", coffer.KindTool},
 		{"exit 1 after all", `$REAL "$@"; exit 1`, "exit status 1", "", coffer.KindTool},
 		{"cut output", `$REAL "$@" | head -c 3000000; exit 0`, "", "", coffer.KindTool},
@@ -136,7 +141,7 @@ func TestRenamedAriaTableFailsTheBackup(t *testing.T) {
 		src.Exec(t, fmt.Sprintf("USE shop; CREATE TABLE big%d (b LONGBLOB); INSERT INTO big%d SELECT REPEAT(MD5(seq), 30000) FROM seq_1_to_2", i, i))
 	}
 	log := filepath.Join(t.TempDir(), "log")
-	e := withTool(t, src.Server, `exec $REAL "$@" 2> >(tee `+log+` >&2)`)
+	e := withTool(t, src.Server, teeing(log))
 	var once sync.Once
 	out := &hookSink{hook: func(int) {
 		once.Do(func() {
@@ -163,7 +168,7 @@ func TestStalledSinkHoldsNoCommit(t *testing.T) {
 	src := newSource(t, testenv.MariaDBOptions{LogBin: true})
 	src.heavyTail(t)
 	log := filepath.Join(t.TempDir(), "log")
-	e := withTool(t, src.Server, `exec $REAL "$@" 2> >(tee `+log+` >&2)`)
+	e := withTool(t, src.Server, teeing(log))
 	ctx, stop := context.WithCancel(t.Context())
 	longest := make(chan time.Duration, 1)
 	go func() { longest <- slowestCommit(ctx, t, src.Server) }()
@@ -231,7 +236,7 @@ func TestSpoolThatIsFullEndsTheBackup(t *testing.T) {
 	src := newSource(t, testenv.MariaDBOptions{})
 	src.heavyTail(t)
 	log, pid := filepath.Join(t.TempDir(), "log"), filepath.Join(t.TempDir(), "pid")
-	e := withTool(t, src.Server, `echo $$ >`+pid+`; exec $REAL "$@" 2> >(tee `+log+` >&2)`)
+	e := withTool(t, src.Server, `echo $$ >`+pid+`; `+teeing(log))
 	var once sync.Once
 	out := &hookSink{hook: func(int) {
 		if said(log, "Started BACKUP STAGE BLOCK_DDL") {

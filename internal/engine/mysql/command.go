@@ -40,6 +40,9 @@ func mariadbBackup() dialect {
 				"--defaults-file=" + a.options, // must be the first
 				"--backup", "--stream=xbstream", "--target-dir=" + a.target,
 				"--innodb-log-checkpoint-now",
+				// How often the tool looks at the redo log. It does so while it holds every
+				// commit, too: with the usual second, each backup stops all commits for one.
+				"--log-copy-interval=50",
 			}
 			if a.increment {
 				args = append(args, "--incremental-lsn="+strconv.FormatUint(a.lsn, 10))

@@ -29,6 +29,9 @@ func (e *Engine) Probe(ctx context.Context, base engine.Base) (engine.Facts, err
 		return engine.Facts{}, err
 	}
 	size, err := measure(ctx, l.facts.DataDir)
+	if err == nil && len(size.links) > 0 {
+		err = linked(size.links)
+	}
 	l.facts.NonTrans = size.nonTrans
 	return l.facts, err
 }
@@ -128,8 +131,16 @@ func usedBytes(dir string) (int64, error) {
 
 // sizes are bytes in the data folder.
 type sizes struct {
-	nonTrans int64 // of Aria and MyISAM tables, which are copied while their writers wait
-	all      int64 // of what a full backup copies, about
+	nonTrans int64    // of Aria and MyISAM tables, which are copied while their writers wait
+	all      int64    // of what a full backup copies, about
+	links    []string // tables whose data lie outside of the data folder, a few
+}
+
+// linked refuses tables with a DATA DIRECTORY: a backup holds where they lay, and
+// no restore of ours writes there.
+func linked(tables []string) error {
+	return coffer.E(coffer.KindUnsupported, opProbe, "tables with a DATA DIRECTORY of their own cannot be restored: %s", strings.Join(tables, ", ")).
+		WithHint("move them into the data folder (ALTER TABLE … without DATA DIRECTORY)")
 }
 
 func measure(ctx context.Context, dataDir string) (s sizes, err error) {
@@ -143,6 +154,10 @@ func measure(ctx context.Context, dataDir string) (s sizes, err error) {
 			return context.Cause(ctx)
 		}
 		ext, name := filepath.Ext(path), d.Name()
+		if ext == ".isl" && len(s.links) < maxLinks {
+			rel, _ := filepath.Rel(dataDir, path)
+			s.links = append(s.links, strings.TrimSuffix(rel, ext))
+		}
 		nonTrans := ext == ".MAD" || ext == ".MAI" || ext == ".MYD" || ext == ".MYI"
 		if !nonTrans && ext != ".ibd" && !strings.HasPrefix(name, "ibdata") && !strings.HasPrefix(name, "undo") {
 			return nil
