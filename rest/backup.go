@@ -70,22 +70,26 @@ type PlanRestoreBody struct {
 // RestorePlan is what a restore would do and what would stop it.
 type RestorePlan struct {
 	Backup    coffer.BackupID   `json:"backup_id"`
-	Chain     []PlanLink        `json:"chain"` // the full first
-	Target    coffer.Target     `json:"target"`
+	Chain     []PlanLink        `json:"chain"`  // the full first
+	Target    coffer.Target     `json:"target"` // with the agent that was chosen
+	Dir       string            `json:"dir"`
+	Method    string            `json:"method"`
 	ReadBytes int64             `json:"read_bytes"`
 	NeedBytes int64             `json:"need_bytes"`
 	FreeBytes int64             `json:"free_bytes"`
 	Tools     map[string]string `json:"tools,omitempty"`
 	Stops     []string          `json:"stops"` // empty: it can be done
+	Warnings  []string          `json:"warnings,omitempty"`
 }
 
 // PlanLink is one backup of a plan.
 type PlanLink struct {
-	ID    coffer.BackupID `json:"id"`
-	Name  string          `json:"name"`
-	Type  string          `json:"type"`
-	State coffer.State    `json:"state"`
-	Sizes coffer.Sizes    `json:"sizes"`
+	ID        coffer.BackupID `json:"id"`
+	Name      string          `json:"name"`
+	Type      string          `json:"type"`
+	State     coffer.State    `json:"state"`
+	Sizes     coffer.Sizes    `json:"sizes"`
+	Encrypted bool            `json:"encrypted"`
 }
 
 // RestorePlanBody wraps a restore's plan.

@@ -2,12 +2,12 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/plan"
 	"github.com/cofferdb/coffer/rest"
 )
 
@@ -15,7 +15,7 @@ import (
 const lookTimeout = 15 * time.Second
 
 func planLink(b coffer.Backup) rest.PlanLink {
-	return rest.PlanLink{ID: b.ID, Name: b.Name, Type: b.Type, State: b.State, Sizes: b.Sizes}
+	return rest.PlanLink{ID: b.ID, Name: b.Name, Type: b.Type, State: b.State, Sizes: b.Sizes, Encrypted: b.Key != ""}
 }
 
 // planRestore says what a restore would read, need and meet, and starts nothing.
@@ -32,80 +32,67 @@ func (a *api) planRestore(r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	p := rest.RestorePlan{Backup: b.ID, Target: t, Chain: []rest.PlanLink{}, Stops: []string{}}
 	chain, err := a.Records.Chain(r.Context(), b.Project, b.ID)
-	switch {
-	case coffer.IsKind(err, coffer.KindCorrupt):
-		p.Stops = append(p.Stops, err.Error())
-		chain = []coffer.Backup{b}
-	case err != nil:
-		return reply{}, err
-	default:
-		if err := coffer.CheckChain(chain); err != nil {
-			p.Stops = append(p.Stops, err.Error())
-		}
+	broken := ""
+	if coffer.IsKind(err, coffer.KindCorrupt) {
+		chain, broken, err = []coffer.Backup{b}, err.Error(), nil
 	}
-	for _, link := range chain {
-		p.Chain = append(p.Chain, planLink(link))
-		p.ReadBytes += link.Sizes.Stored
-	}
-	p.NeedBytes = needBytes(chain)
-	if err := a.look(r, &p); err != nil {
+	if err != nil {
 		return reply{}, err
 	}
-	return reply{http.StatusOK, rest.RestorePlanBody{Plan: p}}, nil
-}
-
-// needBytes is the space that a restore takes at its height: the data, and beside
-// it one increment after the other while it is applied.
-func needBytes(chain []coffer.Backup) int64 {
-	var data, delta int64
-	for i, b := range chain {
-		data = max(data, b.Sizes.Data)
-		if i > 0 {
-			delta = max(delta, b.Sizes.Plain)
-		}
+	host, err := a.look(r, chain, t)
+	if err != nil {
+		return reply{}, err
 	}
-	return data + delta
+	if broken != "" {
+		host.Stops = append(host.Stops, broken)
+	}
+	return reply{http.StatusOK, rest.RestorePlanBody{Plan: restorePlanView(chain, t, plan.Restore(chain, host))}}, nil
 }
 
-// look asks the agent that would do it what it would meet there.
-func (a *api) look(r request, p *rest.RestorePlan) error {
+// look asks the agent that would do it what it would meet there. That there is
+// none, or that it does not answer, stops the restore and is no error.
+func (a *api) look(r request, chain []coffer.Backup, t coffer.Target) (plan.HostFacts, error) {
 	agents, err := a.Records.Agents(r.Context())
 	if err != nil {
-		return err
+		return plan.HostFacts{}, err
 	}
-	if p.Target.Agent == "" {
-		p.Target.Agent = roomiest(agents)
+	var sizes []coffer.Sizes
+	for _, b := range chain {
+		sizes = append(sizes, b.Sizes)
 	}
-	if p.Target.Agent == "" {
-		p.Stops = append(p.Stops, "there is no agent that runs restored databases")
-		return nil
+	agent := t.Agent
+	if agent == "" {
+		if agent, _, err = plan.Place(agents, 0, ""); err != nil {
+			return plan.HostFacts{Stops: []string{err.Error()}}, nil
+		}
 	}
 	ctx, stop := context.WithTimeout(r.Context(), lookTimeout)
 	defer stop()
-	seen, err := message.Look.Call(ctx, a.Bus, message.HostAgent(p.Target.Agent), message.LookArgs{Target: p.Target, Need: p.NeedBytes})
+	seen, err := message.Look.Call(ctx, a.Bus, message.HostAgent(agent), message.LookArgs{Target: t, Need: plan.Need(sizes)})
 	if err != nil {
-		p.Stops = append(p.Stops, "the agent does not answer: "+err.Error())
-		return nil
+		return plan.HostFacts{Agent: agent, Dir: t.Dir, Stops: []string{"the agent does not answer: " + err.Error()}}, nil
 	}
-	p.FreeBytes, p.Tools = seen.Free, seen.Tools
-	p.Stops = append(p.Stops, seen.Stops...)
-	if p.FreeBytes < p.NeedBytes {
-		p.Stops = append(p.Stops, fmt.Sprintf("%d bytes are needed and %d are free", p.NeedBytes, p.FreeBytes))
-	}
-	return nil
+	return plan.HostFacts{Agent: agent, Dir: seen.Dir, Free: seen.Free, Tools: seen.Tools, Stops: seen.Stops}, nil
 }
 
-// roomiest is the host agent with the most free space, or "".
-func roomiest(agents []coffer.Agent) (best coffer.AgentID) {
-	free := int64(-1)
-	for _, g := range agents {
-		if g.Host && g.Free > free {
-			best, free = g.ID, g.Free
-		}
+func restorePlanView(chain []coffer.Backup, t coffer.Target, p plan.RestorePlan) rest.RestorePlan {
+	t.Agent = p.Agent
+	out := rest.RestorePlan{
+		Backup: chain[len(chain)-1].ID, Target: t, Dir: p.Dir, Method: p.Method, ReadBytes: p.ReadBytes, NeedBytes: p.NeedBytes, FreeBytes: p.FreeBytes,
+		Tools: p.Tools, Stops: orEmpty(p.Stops), Warnings: p.Warnings, Chain: []rest.PlanLink{},
 	}
-	return best
+	for _, b := range chain {
+		out.Chain = append(out.Chain, planLink(b))
+	}
+	return out
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
 }
 
 // planDelete says what a delete would take along, and starts nothing.
@@ -114,35 +101,25 @@ func (a *api) planDelete(r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	force := truthy(last(r.URL.Query(), "force"))
-	tree := []coffer.Backup{b}
-	for i := 0; i < len(tree); i++ {
-		children, err := a.Records.Children(r.Context(), tree[i].ID)
+	var below []coffer.Backup
+	for next := []coffer.Backup{b}; len(next) > 0; next = next[1:] {
+		children, err := a.Records.Children(r.Context(), next[0].ID)
 		if err != nil {
 			return reply{}, err
 		}
-		tree = append(tree, children...)
-		if len(tree) > coffer.MaxChain {
+		below, next = append(below, children...), append(next, children...)
+		if len(below) > coffer.MaxChain {
 			return reply{}, coffer.E(coffer.KindUnprocessable, "follow the children", "more than %d backups stand on %s", coffer.MaxChain, b.ID)
 		}
 	}
-	p := rest.DeletePlan{Backup: b.ID, Deletes: []rest.PlanLink{}, Stops: []string{}}
-	if len(tree) > 1 && !force {
-		p.Stops = append(p.Stops, fmt.Sprintf("%d backups stand on it; force takes them along", len(tree)-1))
+	p := plan.Delete(b, below, truthy(last(r.URL.Query(), "force")))
+	out := rest.DeletePlan{Backup: b.ID, Deletes: []rest.PlanLink{}, Stops: []string{}}
+	if p.Refused != "" {
+		out.Stops = append(out.Stops, p.Refused)
 	}
-	for i := len(tree) - 1; i >= 0; i-- {
-		x := tree[i]
-		if i > 0 && !force {
-			continue
-		}
-		p.Deletes = append(p.Deletes, planLink(x))
-		p.FreeBytes += x.Sizes.Stored
-		if x.State.Running() {
-			p.Stops = append(p.Stops, fmt.Sprintf("backup %s is %s", x.ID, x.State))
-		}
-		if x.Pins > 0 {
-			p.Stops = append(p.Stops, fmt.Sprintf("backup %s is being read", x.ID))
-		}
+	for _, x := range p.Delete {
+		out.Deletes = append(out.Deletes, planLink(x))
+		out.FreeBytes += x.Sizes.Stored
 	}
-	return reply{http.StatusOK, rest.DeletePlanBody{Plan: p}}, nil
+	return reply{http.StatusOK, rest.DeletePlanBody{Plan: out}}, nil
 }
