@@ -38,9 +38,10 @@ func (e *Engine) Probe(ctx context.Context, base engine.Base) (engine.Facts, err
 
 // sight is all that a look at the server has shown.
 type sight struct {
-	server server
-	nonces []string
-	facts  engine.Facts
+	server  server
+	nonces  []string
+	binlogs []binlog
+	facts   engine.Facts
 }
 
 // look is the part of Probe that Backup does once more.
@@ -66,6 +67,12 @@ func (e *Engine) look(ctx context.Context, c *client, base engine.Base) (sight, 
 	if err := c.checkGrants(ctx, &l); err != nil {
 		return l, err
 	}
+	if l.binlogs, err = c.binlogs(ctx, s); err != nil {
+		return l, err
+	}
+	if n := len(l.binlogs); n > 0 {
+		l.facts.Position.BinlogFile, l.facts.Position.BinlogOffset = l.binlogs[n-1].file, l.binlogs[n-1].size
+	}
 	if base.Full() {
 		return l, nil
 	}
@@ -86,7 +93,7 @@ func (l *sight) lookAtFolder() error {
 	first, err := firstLSN(s.redoDir())
 	l.facts.Position = coffer.Position{
 		Lineage: coffer.Lineage{FirstLSN: first}, ServerID: s.id(),
-		To: s.lsn, Last: s.lsn, GTID: s.gtid, BinlogFile: s.binlogFile, BinlogOffset: s.binlogOffset,
+		To: s.lsn, Last: s.lsn, GTID: s.gtid,
 		DataFilePath: s.dataFilePath, PageSize: s.pageSize, UndoSpaces: s.undoSpaces, ServerVersion: s.versionText,
 	}
 	return err

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,7 +45,7 @@ func (c *client) checkBase(ctx context.Context, l sight, base engine.Base) error
 		return err
 	}
 	if l.server.logBin {
-		return c.checkBinlog(ctx, l.server, was)
+		return c.checkBinlog(ctx, l, was)
 	}
 	return nil
 }
@@ -69,7 +70,8 @@ func sameShape(was, now coffer.Position) error {
 
 // checkBinlog sees that the parent's place in the binary log is in the server's
 // own history: after RESET MASTER or a failover it is not.
-func (c *client) checkBinlog(ctx context.Context, s server, was coffer.Position) error {
+func (c *client) checkBinlog(ctx context.Context, l sight, was coffer.Position) error {
+	s := l.server
 	for gtid := range gtids(was.GTID) {
 		if !inHistory(gtid, s.gtidState) {
 			return refuse("the parent stands at GTID %s, which is not in this server's history (%s)", gtid, s.gtidState)
@@ -78,17 +80,16 @@ func (c *client) checkBinlog(ctx context.Context, s server, was coffer.Position)
 	if was.BinlogFile == "" {
 		return nil // the log was off when the parent was taken
 	}
-	kept, err := c.hasBinlog(ctx, was.BinlogFile)
+	now := l.facts.Position.BinlogFile
+	kept := slices.ContainsFunc(l.binlogs, func(b binlog) bool { return b.file == was.BinlogFile })
 	switch {
-	case err != nil:
-		return err
-	case !kept && binlogNumber(s.binlogFile) < binlogNumber(was.BinlogFile):
-		return refuse("the binary log was begun anew: the parent stands in %s, the server writes %s", was.BinlogFile, s.binlogFile)
+	case !kept && binlogNumber(now) < binlogNumber(was.BinlogFile):
+		return refuse("the binary log was begun anew: the parent stands in %s, the server writes %s", was.BinlogFile, now)
 	case !kept:
 		return nil // purged in order; the GTIDs were found
 	}
 	var there sql.NullString
-	err = c.db.QueryRowContext(ctx, `SELECT BINLOG_GTID_POS(?, ?)`, was.BinlogFile, was.BinlogOffset).Scan(&there)
+	err := c.db.QueryRowContext(ctx, `SELECT BINLOG_GTID_POS(?, ?)`, was.BinlogFile, was.BinlogOffset).Scan(&there)
 	if err != nil {
 		return c.failed(ctx, err)
 	}
@@ -97,24 +98,6 @@ func (c *client) checkBinlog(ctx context.Context, s server, was coffer.Position)
 			was.BinlogFile, was.BinlogOffset, there.String, was.GTID)
 	}
 	return nil
-}
-
-func (c *client) hasBinlog(ctx context.Context, file string) (bool, error) {
-	rows, err := c.db.QueryContext(ctx, `SHOW BINARY LOGS`)
-	if err != nil {
-		return false, c.failed(ctx, err)
-	}
-	defer rows.Close()
-	found := false
-	for rows.Next() {
-		var name string
-		var size uint64
-		if err := rows.Scan(&name, &size); err != nil {
-			return false, c.failed(ctx, err)
-		}
-		found = found || name == file
-	}
-	return found, c.failed(ctx, rows.Err())
 }
 
 // binlogNumber is 12 of "binlog.000012"; 0 when there is none.

@@ -32,8 +32,6 @@ type server struct {
 	lsn                                                    uint64
 	logBin                                                 bool
 	gtid, gtidState                                        string
-	binlogFile                                             string
-	binlogOffset                                           uint64
 }
 
 // id joins the two things by which a server can be told from another.
@@ -105,25 +103,34 @@ func (c *client) ask(ctx context.Context) (s server, err error) {
 	}
 	var name string
 	err = c.db.QueryRowContext(ctx, `SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'`).Scan(&name, &s.lsn)
-	if err == nil && s.logBin {
-		s.binlogFile, s.binlogOffset, err = c.binlogPosition(ctx)
-	}
 	return s, c.failed(ctx, err)
 }
 
-// binlogPosition is where the server writes its binary log now.
-func (c *client) binlogPosition(ctx context.Context) (file string, offset uint64, err error) {
+// binlog is one file of the server's binary log.
+type binlog struct {
+	file string
+	size uint64
+}
+
+// binlogs lists the files that the server keeps, the one it writes last; none
+// when it writes no binary log.
+func (c *client) binlogs(ctx context.Context, s server) (logs []binlog, err error) {
+	if !s.logBin {
+		return nil, nil
+	}
 	rows, err := c.db.QueryContext(ctx, `SHOW BINARY LOGS`)
 	if err != nil {
-		return "", 0, err
+		return nil, c.failed(ctx, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := rows.Scan(&file, &offset); err != nil {
-			return "", 0, err
+		var l binlog
+		if err := rows.Scan(&l.file, &l.size); err != nil {
+			return nil, c.failed(ctx, err)
 		}
+		logs = append(logs, l)
 	}
-	return file, offset, rows.Err()
+	return logs, c.failed(ctx, rows.Err())
 }
 
 // tableIDs is InnoDB's table id of every tablespace with one table.
