@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -45,14 +47,17 @@ func restore(ctx context.Context, env restoreEnv, target engine.Target, layers [
 		return coffer.Wrap(opRestore, err)
 	}
 	defer root.Close()
-	if err := root.WriteFile(incompleteMarker, []byte(incompleteText), 0o600); err != nil {
+	if err := mark(root); err != nil {
 		return coffer.Wrap(opRestore, err)
 	}
 	r := &restorer{env: env, target: target, root: root}
 	for _, l := range layers {
 		r.total += l.PlainBytes()
 	}
-	if err = r.run(ctx, layers); err == nil {
+	if err = r.clearScratch(); err == nil {
+		err = r.run(ctx, layers)
+	}
+	if err == nil {
 		err = r.seal()
 	}
 	if err != nil {
@@ -64,6 +69,19 @@ func restore(ctx context.Context, env restoreEnv, target engine.Target, layers [
 const incompleteText = `This data folder is being restored, or its restore has failed.
 No server must be started on it. Remove the folder and restore again.
 `
+
+// mark writes the marker, if no other restore has.
+func mark(root *os.Root) error {
+	f, err := root.OpenFile(incompleteMarker, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return coffer.E(coffer.KindConflict, "mark the target", "another restore has begun there")
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(incompleteText)
+	return errors.Join(err, f.Close())
+}
 
 // restorer is one run of restore.
 type restorer struct {
@@ -91,7 +109,7 @@ func (r *restorer) run(ctx context.Context, layers []engine.Layer) error {
 // increment applies one layer. Its files stand beside the target, so that the tool
 // can move them, and are gone afterwards.
 func (r *restorer) increment(ctx context.Context, l engine.Layer, parent coffer.Position) (err error) {
-	dir, err := os.MkdirTemp(filepath.Dir(r.target.Dir), "."+filepath.Base(r.target.Dir)+"-increment-")
+	dir, err := os.MkdirTemp(filepath.Dir(r.target.Dir), r.scratch())
 	if err != nil {
 		return err
 	}
@@ -109,6 +127,27 @@ func (r *restorer) increment(ctx context.Context, l engine.Layer, parent coffer.
 		return err
 	}
 	return r.prepare(ctx, dir, l)
+}
+
+// scratch is how the names of the folders for increments begin.
+func (r *restorer) scratch() string { return "." + filepath.Base(r.target.Dir) + "-increment-" }
+
+// clearScratch removes what a restore into this target left beside it when it was
+// killed. Nobody else has one: the marker is ours.
+func (r *restorer) clearScratch() error {
+	parent := filepath.Dir(r.target.Dir)
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), r.scratch()) {
+			if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // extract unpacks a layer, makes it harmless, and checks that it is the one that

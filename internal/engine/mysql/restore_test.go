@@ -140,6 +140,9 @@ func TestRestoreLeavesAFolderToStartOn(t *testing.T) {
 			phases = append(phases, p.Phase)
 		}
 	}
+	if err := os.MkdirAll(filepath.Join(filepath.Dir(target.Dir), ".data-increment-killed", "app"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	env := fakeTool(t, `[ -e RESTORE-INCOMPLETE ] || exit 3; [ "$(id -u)" != 0 ] || exit 4; env | grep -v '^PWD\|^PATH\|^LC_ALL\|^_\|^SHLVL\|^OLDPWD' && exit 5`, saysOK)
 	if err := restore(t.Context(), env, target, smallChain(t)); err != nil {
 		t.Fatal(err)
@@ -281,6 +284,16 @@ func TestRestoreRefusesBeforeItWrites(t *testing.T) {
 		t.Errorf("not empty: got %v", err)
 	}
 	if d := cmp.Diff([]string{"mine"}, list(t, full.Dir)); d != "" {
+		t.Error(d)
+	}
+	killed := emptyTarget(t)
+	if err := os.WriteFile(filepath.Join(killed.Dir, incompleteMarker), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := restore(t.Context(), env, killed, layers); !coffer.IsKind(err, coffer.KindConflict) || !strings.Contains(err.Error(), "earlier restore") {
+		t.Errorf("after a kill: got %v", err)
+	}
+	if d := cmp.Diff([]string{incompleteMarker}, list(t, killed.Dir)); d != "" {
 		t.Error(d)
 	}
 	if os.Geteuid() == 0 {
