@@ -2,12 +2,10 @@ package archive
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
+	"iter"
 	"testing"
 
 	"github.com/cofferdb/coffer"
-	"github.com/cofferdb/coffer/internal/codec"
 )
 
 // FuzzIndex feeds lines that may be anything to the reader of indexes: it must
@@ -20,9 +18,9 @@ func FuzzIndex(f *testing.F) {
 	f.Add([]byte("\n\n\x00"), int64(0), int64(0))
 	f.Fuzz(func(t *testing.T, text []byte, frames, plain int64) {
 		a := &Archive{m: Manifest{Backup: id, Frames: frames, Sizes: coffer.Sizes{Plain: plain}, Volumes: []Volume{{Size: 15}}}}
-		x := spooled(t, text)
+		x := table(t)
 		defer x.close()
-		if err := a.buildTable(x); err != nil {
+		if err := a.buildTable(x, linesOf(text)); err != nil {
 			if !coffer.IsKind(err, coffer.KindCorrupt) {
 				t.Errorf("kind %s: %v", coffer.KindOf(err), err)
 			}
@@ -41,39 +39,28 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
-// spooled is an index of text as it would lie in the spool.
-func spooled(t *testing.T, text []byte) *indexFile {
+// table is an index that has a table alone.
+func table(t *testing.T) *indexFile {
 	t.Helper()
-	var b bytes.Buffer
-	w, err := codec.NewWriter(&b, codec.Zstd, 1, nil)
+	f, err := spoolFile(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(text); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	x := &indexFile{size: int64(b.Len())}
-	dir := t.TempDir()
-	for name, file := range map[string]**os.File{"raw": &x.raw, "table": &x.table} {
-		if *file, err = os.Create(filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := x.raw.Write(b.Bytes()); err != nil {
-		t.Fatal(err)
-	}
-	return x
+	return &indexFile{table: f}
+}
+
+func linesOf(text []byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) { eachLine(bytes.NewReader(text), yield) }
 }
 
 func TestFind(t *testing.T) {
 	t.Parallel()
 	a := &Archive{m: Manifest{Backup: "0a000000-0000-4000-8000-00000000000a", Frames: 3, Sizes: coffer.Sizes{Plain: 25}, Volumes: []Volume{{Size: 9}}}}
-	x := spooled(t, []byte(`{"index":"coffer-index/1","backup":"0a000000-0000-4000-8000-00000000000a"}`+"\n"+`{"frames":[[10,2],[10,3]]}`+"\n"+`{"frames":[[5,4]]}`+"\n"))
+	x := table(t)
 	defer x.close()
-	if err := a.buildTable(x); err != nil {
+	text := `{"index":"coffer-index/1","backup":"0a000000-0000-4000-8000-00000000000a"}` + "\n" +
+		`{"frames":[[10,2],[10,3]]}` + "\n" + `{"frames":[[5,4]]}` + "\n"
+	if err := a.buildTable(x, linesOf([]byte(text))); err != nil {
 		t.Fatal(err)
 	}
 	for off, want := range map[int64]int64{0: 0, 9: 0, 10: 1, 19: 1, 20: 2, 24: 2, 25: 3} {

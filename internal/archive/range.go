@@ -207,12 +207,16 @@ func (v *volumesAt) fetch(ctx context.Context, name string, from, at, size int64
 	case err != nil:
 		return err
 	}
-	buf := make([]byte, size)
+	if int64(cap(v.buf)) < size {
+		v.buf = make([]byte, size)
+	}
+	buf := v.buf[:size]
 	_, err = io.ReadFull(r, buf)
 	if cerr := r.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
+		v.buf = v.buf[:0]
 		return readError(name, err)
 	}
 	v.off, v.buf = at, buf
