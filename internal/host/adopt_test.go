@@ -149,7 +149,14 @@ func TestAdoptFindsUnrecorded(t *testing.T) {
 func TestReusedProcessIDIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := setup(t, Config{})
+	s, err := h.Prepare(t.Context(), newID(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	stranger := exec.CommandContext(t.Context(), "/bin/sleep", "600")
+	if os.Geteuid() == 0 { // by the slot's own user, at that
+		stranger.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(s.UID), Gid: uint32(s.GID)}}
+	}
 	if err := stranger.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,10 +172,6 @@ func TestReusedProcessIDIsLeftAlone(t *testing.T) {
 	was.Ticks--
 	rebooted.Boot = "another"
 	for _, p := range []process{is, was, rebooted} {
-		s, err := h.Prepare(t.Context(), newID(), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, wanted := range []bool{true, false} {
 			st := state{Wanted: wanted, process: p, Args: []string{"--version"}, Started: time.Now()}
 			if err := writeState(s, st); err != nil {

@@ -153,6 +153,28 @@ func TestPortsDiffer(t *testing.T) {
 	}
 }
 
+// From the moment the port is given up for the server until the server has it,
+// no other host of the machine takes it.
+func TestPortIsClaimedDuringAStart(t *testing.T) {
+	t.Parallel()
+	h := setup(t, Config{PortMin: 14400, PortMax: 14450})
+	s, err := h.Prepare(t.Context(), newID(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.releasePort(s.Instance)
+	other := setup(t, Config{PortMin: s.Port, PortMax: s.Port})
+	if got, err := other.Prepare(t.Context(), newID(), 0); !coffer.IsKind(err, coffer.KindQuota) {
+		t.Errorf("port %d was given to %+v as well (%v)", s.Port, got, err)
+	}
+	if err := h.Remove(t.Context(), s.Instance); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Prepare(t.Context(), newID(), 0); err != nil {
+		t.Errorf("the port of a removed slot: %v", err)
+	}
+}
+
 func TestOtherUsersCannotRead(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -206,6 +228,32 @@ func TestRemoveRefusesForeignFolders(t *testing.T) {
 	}
 	if err := os.Symlink(elsewhere, filepath.Join(h.cfg.Root, string(ids[2]))); err != nil {
 		t.Fatal(err)
+	}
+	linked, others := newID(), newID()
+	for _, id := range []coffer.InstanceID{linked, others} {
+		dir := filepath.Join(h.cfg.Root, string(id))
+		marker := filepath.Join(dir, "slot.json")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if id == linked {
+			target := filepath.Join(elsewhere, "slot.json")
+			if err := os.WriteFile(target, []byte(`{"instance":"`+string(id)+`"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(target, marker); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		} else if os.Geteuid() == 0 { // written by a user that could not have made a slot
+			if err := os.WriteFile(marker, []byte(`{"instance":"`+string(id)+`"}`), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chown(marker, 65534, 65534); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
 	}
 	for _, id := range ids {
 		if err := h.Remove(t.Context(), id); !coffer.IsKind(err, coffer.KindForbidden) {
@@ -266,6 +314,14 @@ func TestOptionFile(t *testing.T) {
 	b, err := optionFile(s, good)
 	if err != nil || !strings.Contains(string(b), "\ninnodb_data_file_path = ibdata1:12M;ibdata2:1M:autoextend:max:2G\n") {
 		t.Errorf("optionFile: %v\n%s", err, b)
+	}
+	for _, line := range []string{
+		"event_scheduler = OFF", "skip_slave_start = ON", "symbolic_links = OFF", "local_infile = OFF", "bind_address = 127.0.0.1",
+		"plugin_dir = /x/y/plugins", "tmpdir = /x/y/tmp", "secure_file_priv = /x/y/tmp", "loose_feedback = OFF",
+	} {
+		if !strings.Contains(string(b), "\n"+line+"\n") {
+			t.Errorf("the option file lacks %q", line)
+		}
 	}
 	for name, value := range map[string]string{
 		"plugin_load": "x.so", "init_file": "/etc/passwd", "datadir": "/", "bind_address": "0.0.0.0", "event_scheduler": "ON",

@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -92,23 +93,33 @@ func (w *Writer) plan(worker int, seq int64, vocabulary [][]byte) unit {
 	return u
 }
 
-// commit carries a unit out on one connection.
+// commit carries a unit out on one connection, which a failure closes: the server
+// then rolls back what is open. (The COMMIT of a sql.Tx cannot be cut short, and
+// a backup may let it hang.)
 func (w *Writer) commit(ctx context.Context, u unit, g *gauge) (gtid string, err error) {
 	conn, err := w.db.Conn(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
-	var tx *sql.Tx
-	if err := g.time(func() (err error) { tx, err = conn.BeginTx(ctx, nil); return err }); err != nil {
+	defer func() {
+		if err != nil {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+	}()
+	run := func(s string) (r sql.Result, err error) {
+		err = g.time(func() error { r, err = conn.ExecContext(ctx, s); return err })
+		return r, err
+	}
+	if _, err := run("BEGIN"); err != nil {
 		return "", err
 	}
 	for _, s := range u.statements {
-		if err := g.time(func() error { return one(tx.ExecContext(ctx, s)) }); err != nil {
-			return "", errors.Join(err, tx.Rollback())
+		if err := one(run(s)); err != nil {
+			return "", err
 		}
 	}
-	if err := g.time(tx.Commit); err != nil {
+	if _, err := run("COMMIT"); err != nil {
 		return "", err
 	}
 	if w.o.GTID { // the commit has happened, whatever becomes of the question

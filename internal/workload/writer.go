@@ -22,6 +22,7 @@ type Options struct {
 	DDL         bool          // also a client that makes, alters and drops tables
 	GTID        bool          // note @@last_gtid of each commit: one more round trip
 	JournalFile string        // also write the journal here; "" does not
+	StopWithin  time.Duration // how long Stop lets a statement hang; 0 is 15 s
 }
 
 // Writer is a set of running clients.
@@ -62,6 +63,9 @@ func Start(ctx context.Context, db *sql.DB, o Options) (*Writer, error) {
 	}
 	if o.MaxBlob == 0 {
 		o.MaxBlob = 64 << 10
+	}
+	if o.StopWithin == 0 {
+		o.StopWithin = 15 * time.Second
 	}
 	w := &Writer{db: db, o: o, stop: make(chan struct{})}
 	if err := w.check(ctx); err != nil {
@@ -121,15 +125,13 @@ func (w *Writer) launch(ctx context.Context) {
 	}
 }
 
-// stopWithin bounds how long Stop lets a waiting statement wait on.
-const stopWithin = 15 * time.Second
-
 // Stop lets every client end its unit, waits for all, and gives the journal. A
-// statement that hangs is cut short after 15 s; its outcome stays unknown.
+// statement that hangs longer than StopWithin is cut short; its outcome stays
+// unknown.
 func (w *Writer) Stop() Journal {
 	w.ends.Do(func() {
 		close(w.stop)
-		cut := time.AfterFunc(stopWithin, w.kill)
+		cut := time.AfterFunc(w.o.StopWithin, w.kill)
 		w.done.Wait()
 		cut.Stop()
 		w.kill()

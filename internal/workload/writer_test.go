@@ -80,6 +80,53 @@ func TestStalls(t *testing.T) {
 	})
 }
 
+// A database that lets every commit hang cannot keep Stop: the outcome of what
+// hangs is unknown then, and the oracle takes it either way.
+func TestStopWhileCommitsHang(t *testing.T) {
+	t.Parallel()
+	s := testenv.MariaDB(t, testenv.MariaDBOptions{})
+	db := s.DB(t)
+	if err := workload.Fill(t.Context(), db, workload.FillOptions{Bytes: 4 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	w, err := workload.Start(t.Context(), db, workload.Options{StopWithin: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "work is done", func() bool { return w.Done() > 20 })
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, q := range []string{"BACKUP STAGE START", "BACKUP STAGE BLOCK_COMMIT"} {
+		if _, err := conn.ExecContext(t.Context(), q); err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+	}
+	eventually(t, "a commit hangs", func() bool { return w.Stalls().Commit > 100*time.Millisecond })
+	j := w.Stop()
+	unknown := 0
+	for _, e := range j.Entries {
+		if e.Returned.IsZero() {
+			unknown++
+		}
+	}
+	if unknown == 0 {
+		t.Error("no outcome is unknown")
+	}
+	if r, err := workload.Check(t.Context(), db, j, time.Time{}, time.Time{}); err != nil {
+		t.Errorf("before the hanging commits: %v, %q", err, r.Problems)
+	}
+	if _, err := conn.ExecContext(t.Context(), "BACKUP STAGE END"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the oracle takes what the commits became", func() bool {
+		_, err := workload.Check(t.Context(), db, j, time.Time{}, time.Time{})
+		return err == nil
+	})
+}
+
 // The oracle and the stock tool agree: a backup taken under all clients is right
 // at one position in their midst.
 func TestCheckOfARealBackup(t *testing.T) {
