@@ -66,7 +66,7 @@ func (a *Agent) heartbeats(ctx context.Context) error {
 			a.Log.Debug("no answer to a heartbeat", "err", err)
 			select {
 			case <-ctx.Done():
-			case <-time.After(min(time.Second, a.Config.Heartbeat)):
+			case <-time.After(min(200*time.Millisecond, a.Config.Heartbeat)):
 			}
 			continue
 		}

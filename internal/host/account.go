@@ -45,7 +45,11 @@ func nativeHash(password string) string {
 
 // readAccount reads the password back from the credentials file.
 func readAccount(s Slot) (password string, err error) {
-	b, err := os.ReadFile(s.Conn().CredentialsFile)
+	return readPassword(s.Conn().CredentialsFile)
+}
+
+func readPassword(file string) (password string, err error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return "", coffer.Wrap("read the agent's account", err)
 	}
@@ -55,5 +59,5 @@ func readAccount(s Slot) (password string, err error) {
 			return v, nil
 		}
 	}
-	return "", coffer.E(coffer.KindCorrupt, "read the agent's account", "%s holds no password", s.Conn().CredentialsFile)
+	return "", coffer.E(coffer.KindCorrupt, "read the agent's account", "%s holds no password", file)
 }

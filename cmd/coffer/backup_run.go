@@ -1,0 +1,337 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/lifecycle"
+	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/plan"
+	"github.com/cofferdb/coffer/internal/records"
+)
+
+// localProject owns what "backup run" makes.
+const localProject coffer.ProjectID = "local"
+
+type backupRunCmd struct {
+	To          string   `required:"" type:"path" placeholder:"DIR" help:"Folder that keeps the backups, and in DIR/.coffer their records."`
+	Socket      string   `type:"path" help:"The server's Unix socket." xor:"server"`
+	Host        string   `help:"The server's address; it must run on this machine." xor:"server"`
+	Port        int      `default:"3306" help:"The server's port, with --host."`
+	Credentials string   `type:"path" placeholder:"FILE" help:"Option file (mode 0600) with user and password in its [client] group."`
+	Incremental bool     `help:"Stand on the newest good backup; without one, or when none can be stood on, a full is taken."`
+	Keep        int      `placeholder:"N" help:"Afterwards keep the newest N backups and all that they stand on, delete the others."`
+	Recipient   []string `placeholder:"AGE1…" help:"Encrypt for this age recipient (may be repeated)."`
+	Name        string   `help:"The backup's name; the time by default."`
+}
+
+// Help is shown by --help.
+func (backupRunCmd) Help() string {
+	return `Backs up one database without any server: for cron. The archive is the same as a server's, and so are the promises: exit code 0 only after the backup was read back as COMPLETED. One run at a time works in DIR; a second one ends with exit code 4.
+
+Examples:
+  coffer backup run --socket /run/mysqld/mysqld.sock --to /srv/backups
+  coffer backup run --socket /run/mysqld/mysqld.sock --credentials /root/.my.cnf --to /srv/backups --incremental --keep 14
+
+` + exitHelp
+}
+
+// Run is the four roles in one process, for one job.
+func (c *backupRunCmd) Run(e *environment) error {
+	if c.Socket == "" && c.Host == "" {
+		return coffer.E(coffer.KindInvalid, "find the server", "neither --socket nor --host is given").
+			WithHint("try: coffer backup run --socket /run/mysqld/mysqld.sock --to %s", c.To)
+	}
+	state := stateDir(filepath.Join(c.To, ".coffer"))
+	if err := state.make(); err != nil {
+		return err
+	}
+	lock, err := state.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	p, err := assemble(e.ctx, settings{State: state, StoreDir: c.To, MakeStore: true, Recipients: c.Recipient, Log: e.log()})
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return p.during(e.ctx, func(ctx context.Context) error { return c.run(ctx, e, p) })
+}
+
+func (c *backupRunCmd) run(ctx context.Context, e *environment, p *parts) error {
+	if err := p.cleanUp(ctx); err != nil {
+		return err
+	}
+	in, err := c.instance(ctx, p)
+	if err != nil {
+		return err
+	}
+	if p.recipients == 0 && !e.json {
+		fmt.Fprintln(e.err, "note: the backup is not encrypted; give --recipient to encrypt it")
+	}
+	want := records.NewBackup{
+		Project: localProject, Instance: in.ID, Name: c.Name, Incremental: c.Incremental,
+		Store: defaultStore, Quota: -1, Now: time.Now(),
+	}
+	if want.Name == "" {
+		want.Name = want.Now.UTC().Format("2006-01-02T15:04:05Z")
+	}
+	b, err := p.take(ctx, e, want)
+	if coffer.IsKind(err, coffer.KindNeedFull) && c.Incremental {
+		if !e.json {
+			fmt.Fprintf(e.err, "no increment is possible (%v): taking a full backup\n", err)
+		}
+		want.Incremental = false
+		b, err = p.take(ctx, e, want)
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.retain(ctx, e, p, in); err != nil {
+		return err
+	}
+	return e.show(backupView(b))
+}
+
+// during runs the roles while f works, and stops them afterwards. An interrupt
+// reaches f alone, so that it can end its job in good order.
+func (p *parts) during(ctx context.Context, f func(context.Context) error) error {
+	rctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ready := make(chan struct{}, 3)
+	tell := func() { ready <- struct{}{} }
+	var result error
+	roles := lifecycle.Run(rctx,
+		lifecycle.Part{Name: "conductor", Run: func(ctx context.Context) error { return p.conductor.Run(ctx, tell) }},
+		lifecycle.Part{Name: "task manager", Run: func(ctx context.Context) error { return p.tasks.Run(ctx, tell) }},
+		lifecycle.Part{Name: "agent", Run: func(ctx context.Context) error { return p.agent.Run(ctx, tell) }},
+		lifecycle.Part{Name: "work", Run: func(roles context.Context) error {
+			defer stop()
+			for range 3 {
+				select {
+				case <-ready:
+				case <-roles.Done():
+					return nil
+				}
+			}
+			work, end := context.WithCancel(ctx)
+			defer end()
+			defer context.AfterFunc(roles, end)()
+			result = f(work)
+			return nil
+		}},
+	)
+	if roles != nil {
+		return roles
+	}
+	return result
+}
+
+// cleanUp settles what earlier runs left: the lock proves that they are dead.
+func (p *parts) cleanUp(ctx context.Context) error {
+	for {
+		if err := p.tasks.Rescue(ctx); err != nil {
+			return err
+		}
+		left, err := p.db.Running(ctx)
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 {
+			break
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	_, err := p.tasks.Sweep(ctx)
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// instance finds the row of this server, or makes it.
+func (c *backupRunCmd) instance(ctx context.Context, p *parts) (coffer.Instance, error) {
+	conn := coffer.Conn{Socket: c.Socket, CredentialsFile: c.Credentials}
+	if c.Socket == "" {
+		conn.Host, conn.Port = c.Host, c.Port
+	}
+	list, err := p.db.Instances(ctx, localProject, "", records.MaxPage)
+	if err != nil {
+		return coffer.Instance{}, err
+	}
+	for _, in := range list {
+		if in.Conn.Socket == conn.Socket && in.Conn.Host == conn.Host && in.Conn.Port == conn.Port {
+			return c.refresh(ctx, p, in)
+		}
+	}
+	return p.registerLocal(ctx, coffer.Instance{
+		ID: coffer.InstanceID(coffer.NewUUID()), Project: localProject, Name: conn.Socket + conn.Host,
+		Kind: coffer.Registered, Agent: p.agent.ID, Status: "ACTIVE", Conn: conn,
+		Created: time.Now(), Updated: time.Now(),
+	})
+}
+
+// registerLocal has this process's agent look at a server, and keeps the row.
+func (p *parts) registerLocal(ctx context.Context, in coffer.Instance) (coffer.Instance, error) {
+	r, err := message.Register.Call(ctx, p.bus, message.HostAgent(p.agent.ID), message.RegisterArgs{
+		Instance: in.ID, Project: in.Project, Conn: in.Conn, StoreName: defaultStore,
+	})
+	if err != nil {
+		return in, err
+	}
+	if err := p.stores.ReadProbe(ctx, defaultStore, r.ProbeObject, r.ProbeSHA256); err != nil {
+		return in, err
+	}
+	in.Datastore, in.Conn = r.Datastore, r.Conn
+	if in.Key, in.Recipient, err = p.ring.NewDataKey(ctx, defaultStore, in.Project, in.ID); err != nil {
+		return in, err
+	}
+	if err := p.db.CreateInstance(ctx, in); err != nil {
+		return in, err
+	}
+	return in, p.agent.Refresh(ctx)
+}
+
+// refresh takes over a credentials file that moved, and a first recipient.
+func (c *backupRunCmd) refresh(ctx context.Context, p *parts, in coffer.Instance) (coffer.Instance, error) {
+	in.Conn.CredentialsFile = c.Credentials
+	if in.Key == "" {
+		var err error
+		if in.Key, in.Recipient, err = p.ring.NewDataKey(ctx, defaultStore, in.Project, in.ID); err != nil {
+			return in, err
+		}
+	}
+	in.Updated = time.Now()
+	if err := p.db.UpdateInstance(ctx, in); err != nil {
+		return in, err
+	}
+	return in, p.agent.Refresh(ctx)
+}
+
+// take makes one backup and waits for its end.
+func (p *parts) take(ctx context.Context, e *environment, want records.NewBackup) (coffer.Backup, error) {
+	b, err := p.db.CreateBackup(ctx, want)
+	if err != nil {
+		return b, err
+	}
+	if err := message.Dispatch.Cast(ctx, p.bus, message.TaskManager, message.JobRef{Job: coffer.JobID(b.ID)}); err != nil {
+		return b, err
+	}
+	if err := p.wait(ctx, e, want.Project, coffer.JobID(b.ID)); err != nil {
+		return b, err
+	}
+	return p.db.Backup(ctx, want.Project, b.ID)
+}
+
+// wait follows a job to its end; interrupted, it cancels the job first.
+func (p *parts) wait(ctx context.Context, e *environment, project coffer.ProjectID, id coffer.JobID) error {
+	m := &meter{w: e.err, terminal: e.terminal, quiet: e.json}
+	defer m.end()
+	var after int64
+	for {
+		events, err := p.db.Events(ctx, project, id, after, 100)
+		if err != nil {
+			return err
+		}
+		for _, ev := range events {
+			m.event(ev)
+			after = ev.ID
+		}
+		j, err := p.db.Job(ctx, project, id)
+		if err != nil {
+			return err
+		}
+		switch j.State {
+		case coffer.Completed:
+			return nil
+		case coffer.Failed:
+			return (&coffer.Error{Kind: j.ErrKind, Op: string(j.Kind) + " " + string(j.ID), Err: failure(j.Error)}).WithHint("%s", j.Hint)
+		}
+		m.show(j.Phase, j.Progress, time.Now())
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			if ctx, err = p.interrupted(ctx, project, id); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// interruptPatience is how long a cancelled job may take to end.
+const interruptPatience = 30 * time.Second
+
+// interrupted cancels the job and gives a context in which to wait for its end;
+// a second time it gives up: the next run settles what is left.
+func (p *parts) interrupted(ctx context.Context, project coffer.ProjectID, id coffer.JobID) (context.Context, error) {
+	if _, again := ctx.Deadline(); again {
+		return ctx, coffer.E(coffer.KindCanceled, "wait for the job", "interrupted; the next run settles what is left")
+	}
+	next, stop := context.WithTimeout(context.WithoutCancel(ctx), interruptPatience)
+	context.AfterFunc(next, stop)
+	if _, err := p.db.Cancel(next, project, id, time.Now()); err != nil {
+		return next, nil // too late to cancel: it ends by itself
+	}
+	j, err := p.db.JobByID(next, id)
+	if err != nil {
+		return next, err
+	}
+	to := message.TaskManager
+	if j.Kind == coffer.JobBackup {
+		to = message.GuestAgent(j.Instance)
+	}
+	return next, message.Cancel.Cast(next, p.bus, to, message.JobRef{Job: id})
+}
+
+// failure is a reason that came as text.
+type failure string
+
+// Error is the text.
+func (f failure) Error() string { return string(f) }
+
+// retain deletes what --keep lets go, children first.
+func (c *backupRunCmd) retain(ctx context.Context, e *environment, p *parts, in coffer.Instance) error {
+	if c.Keep <= 0 {
+		return nil
+	}
+	list, err := p.db.Backups(ctx, records.BackupFilter{Project: localProject, Instance: in.ID, Limit: records.MaxPage})
+	if err != nil {
+		return err
+	}
+	for _, id := range plan.Retain(list, c.Keep) {
+		j, err := p.db.CreateJob(ctx, records.NewJob{
+			Kind: coffer.JobDelete, Project: localProject, Instance: in.ID, Backup: id, Now: time.Now(),
+		})
+		if err != nil {
+			return coffer.Wrap("delete an old backup", err)
+		}
+		if err := message.Dispatch.Cast(ctx, p.bus, message.TaskManager, message.JobRef{Job: j.ID}); err != nil {
+			return err
+		}
+		if err := p.wait(ctx, e, localProject, j.ID); err != nil {
+			return coffer.Wrap("delete an old backup", err)
+		}
+	}
+	return nil
+}
+
+func (e *environment) log() *slog.Logger {
+	level := slog.LevelWarn
+	if e.debug {
+		level = slog.LevelDebug
+	}
+	var w io.Writer = e.err
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,10 @@
+//go:build !failpoints
+
+package main
+
+import "github.com/cofferdb/coffer/internal/store"
+
+// failpoint is nil in every build but the tests': nothing can be stopped here.
+var failpoint func(step string)
+
+func failpointStore(s store.Full) store.Full { return s }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/rest"
+)
+
+type restoreCmd struct {
+	Backup string `arg:"" help:"The backup's id; any link of a chain."`
+	To     string `type:"path" placeholder:"DIR" help:"Only put the files, prepared, into this empty folder of the host; no server is started."`
+	Name   string `help:"Name of the new instance." default:"restored"`
+	Port   int    `help:"Port of the new server on loopback; 0 picks a free one." default:"0"`
+	Agent  string `placeholder:"ID" help:"Agent to restore on; the one with the most room by default."`
+	Plan   bool   `help:"Only show what would be read, what it needs, and what would stop it."`
+	NoWait bool   `help:"Do not follow the restore."`
+}
+
+// Help is shown by --help.
+func (restoreCmd) Help() string {
+	return `Restores into a new, running server (or with --to into a folder). Nothing that exists is ever overwritten. The plan is shown first; what would stop the restore is found before the first byte is read.
+
+Examples:
+  coffer restore 6a1f… --plan
+  coffer restore 6a1f… --name shop-copy --port 13306
+  coffer restore 6a1f… --to /srv/files
+
+` + exitHelp
+}
+
+// planOut is a restore's plan as it is printed.
+type planOut struct{ rest.RestorePlan }
+
+func (p planOut) text(w io.Writer) {
+	rows := make([][]string, 0, len(p.Chain))
+	for _, l := range p.Chain {
+		rows = append(rows, []string{string(l.ID), l.Name, l.Type, string(l.State), bytesText(l.Sizes.Stored), bytesText(l.Sizes.Plain)})
+	}
+	table(w, []string{"CHAIN", "NAME", "TYPE", "STATUS", "STORED", "PLAIN"}, rows)
+	fmt.Fprintf(w, "restored %s; reads %s, needs %s of the %s free in %s\n",
+		p.Method, bytesText(p.ReadBytes), bytesText(p.NeedBytes), bytesText(p.FreeBytes), p.Dir)
+	for name, at := range p.Tools {
+		fmt.Fprintf(w, "tool %s: %s\n", name, at)
+	}
+	for _, t := range p.Warnings {
+		fmt.Fprintln(w, "warning:", t)
+	}
+	for _, s := range p.Stops {
+		fmt.Fprintln(w, "not possible:", s)
+	}
+}
+
+// restored is what a restore made, as it is printed.
+type restored struct {
+	Job      rest.Job       `json:"job"`
+	Instance *rest.Instance `json:"instance,omitempty"`
+	Dir      string         `json:"dir,omitempty"`
+}
+
+func (r restored) text(w io.Writer) {
+	if r.Instance == nil {
+		fields(w, "files", r.Dir)
+		return
+	}
+	c := r.Instance.Conn
+	fields(w, "instance", string(r.Instance.ID), "name", r.Instance.Name, "status", r.Instance.Status,
+		"socket", c.Socket, "address", fmt.Sprintf("%s:%d", c.Host, c.Port),
+		"credentials", c.CredentialsFile, "data", c.DataDir,
+		"try", fmt.Sprintf("mariadb --defaults-file=%s --socket=%s", c.CredentialsFile, c.Socket))
+}
+
+// Run shows the plan, starts the restore and follows it.
+func (c *restoreCmd) Run(e *environment) error {
+	cl, err := e.client()
+	if err != nil {
+		return err
+	}
+	t := coffer.Target{Agent: coffer.AgentID(c.Agent), Dir: c.To, Port: c.Port}
+	if c.To == "" {
+		t.Name = c.Name
+	}
+	p, err := cl.PlanRestore(e.ctx, coffer.BackupID(c.Backup), t)
+	if err != nil {
+		return err
+	}
+	if c.Plan {
+		if err := e.show(planOut{p}); err != nil || len(p.Stops) == 0 {
+			return err
+		}
+		return exitCode(exitBusy)
+	}
+	if !e.json {
+		planOut{p}.text(e.err)
+	}
+	if len(p.Stops) > 0 {
+		return coffer.E(coffer.KindConflict, "restore the backup", "%w", errors.New(p.Stops[0])).
+			WithHint("see all of it with: coffer restore %s --plan", c.Backup)
+	}
+	s, err := cl.Restore(e.ctx, rest.Restore{Backup: coffer.BackupID(c.Backup), Target: t})
+	if err != nil {
+		return err
+	}
+	out := restored{Job: s.Job, Dir: c.To}
+	if !c.NoWait {
+		out.Job, err = e.follow(cl, s.Job.ID)
+		if e.ctx.Err() != nil {
+			return e.interrupted(cl, s.Job.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.Instance != "" {
+		in, err := cl.Instance(e.ctx, s.Instance)
+		if err != nil {
+			return err
+		}
+		out.Instance = &in
+	}
+	return e.show(out)
+}
