@@ -4,10 +4,13 @@ SHELL       := /bin/bash
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 FUZZTIME    ?= 10s
 .DEFAULT_GOAL := help
-.PHONY: help check check-lint test test-heavy bench fuzz build lint fmt deps
+.PHONY: help quickstart check check-lint test test-heavy bench fuzz build lint fmt deps
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: deps build ## see it work: back up, increment, restore and compare a private MariaDB
+	bin/coffer quickstart
 
 check: check-lint ## before a commit: format, vet, lint, modules, short tests (2 min)
 	go test -short -timeout 5m ./...
