@@ -2,6 +2,7 @@ package archive_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,9 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/archive"
 	"github.com/cofferdb/coffer/internal/codec"
+	"github.com/cofferdb/coffer/internal/store"
+	"github.com/cofferdb/coffer/internal/store/file"
+	"github.com/cofferdb/coffer/internal/store/storetest"
 )
 
 // shapes are the forms of an archive that must all read the same.
@@ -151,6 +155,61 @@ func TestManifestSaysWhatIsThere(t *testing.T) {
 	}
 	if diff := cmp.Diff(strings.Join(want, " "), strings.ReplaceAll(strings.Join(names(t, mem), " "), string(backupA), "")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// silent is a store that keeps no sums and says none.
+type silent struct{ *storetest.Memory }
+
+func (s silent) Part(ctx context.Context, u store.Upload, i int, off int64, b store.Body) (store.Part, error) {
+	p, err := s.Memory.Part(ctx, u, i, off, b)
+	return store.Part{Size: p.Size, Token: p.Token}, err
+}
+
+// The manifest's sums are the writer's own, whatever the store says of them.
+func TestSumsAreOurOwn(t *testing.T) {
+	t.Parallel()
+	p, mem := memory()
+	p.Store = silent{mem}
+	plain := content(1, 300_000)
+	s := commit(t, p, backupA, plain, small())
+	for _, part := range s.Manifest.Volumes[0].Parts {
+		if len(part.SHA256) != 64 {
+			t.Errorf("%+v", part)
+		}
+	}
+	mustRead(t, p, backupA, want(s.SHA256), plain)
+}
+
+// The real file store serves as well as the test's.
+func TestFileStore(t *testing.T) {
+	t.Parallel()
+	st, err := file.New(t.TempDir(), file.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	p := archive.Place{Store: st, Prefix: prefix}
+	plain := content(1, 700_000)
+	o := small()
+	o.MaxObject = 300_000
+	s := commit(t, p, backupA, plain, o)
+	mustRead(t, p, backupA, want(s.SHA256), plain)
+	w, err := fill(t.Context(), p, backupB, plain, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := archive.Delete(t.Context(), p, backupA); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{archive.IntentName(backupB)}, names(t, st)); diff != "" {
+		t.Error(diff)
+	}
+	if n := uploads(t, st); n != 0 {
+		t.Errorf("%d uploads were left", n)
 	}
 }
 

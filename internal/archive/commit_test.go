@@ -81,6 +81,43 @@ func TestCommitTooLate(t *testing.T) {
 	wantWholeOrNothing(t, p, mem, archive.NotDone, nil)
 }
 
+// A commit whose time is over before it began writes nothing.
+func TestCommitAfterItsContext(t *testing.T) {
+	t.Parallel()
+	f := &storetest.Faulty{Full: storetest.NewMemory()}
+	w := sealed(t, archive.Place{Store: f, Prefix: prefix}, content(1, 1000), small())
+	before := f.Calls(storetest.Put)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	out, err := w.Commit(ctx)
+	if out != archive.NotDone {
+		t.Fatalf("%v, %v", out, err)
+	}
+	wantKind(t, "commit", err, coffer.KindCanceled)
+	if n := f.Calls(storetest.Put); n != before {
+		t.Error("it was written all the same")
+	}
+	if err := w.Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A clear refusal after a write in doubt proves nothing: the first may still land.
+func TestCommitRefusedAfterADoubt(t *testing.T) {
+	t.Parallel()
+	mem := storetest.NewMemory()
+	f := &storetest.Faulty{Full: mem}
+	w := sealed(t, archive.Place{Store: f, Prefix: prefix}, content(1, 1000), small())
+	f.Plan(storetest.Fault{Op: storetest.Put, Kind: coffer.KindUnavailable},
+		storetest.Fault{Op: storetest.Put, Times: -1, Kind: coffer.KindForbidden})
+	out, err := w.Commit(t.Context())
+	if out != archive.Unknown {
+		t.Fatalf("%v, %v", out, err)
+	}
+	f.VerifyAllHit(t)
+	wantKind(t, "abort", w.Abort(t.Context()), coffer.KindUnknown)
+}
+
 // The context ends while the manifest is on its way, which lands all the same.
 func TestCommitCutShort(t *testing.T) {
 	t.Parallel()

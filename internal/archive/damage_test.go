@@ -303,7 +303,10 @@ func TestPlainLengthIsCompared(t *testing.T) {
 		text := bytes.Replace(s.JSON, []byte(`"plain_bytes": 1048576`), []byte(lie), 1)
 		text = bytes.Replace(text, []byte(`"frames": 1`), []byte(`"frames": 2`), 1)
 		mem.Spoil(prefix+archive.ManifestName(backupA), func([]byte) []byte { return text })
-		_, err := readBack(t.Context(), p, backupA, want(store.Bytes(text).SHA256()))
+		got, err := readBack(t.Context(), p, backupA, want(store.Bytes(text).SHA256()))
 		wantKind(t, lie, err, coffer.KindCorrupt, "plain bytes")
+		if len(got) > 1048577 || lie == `"plain_bytes": 1048575` && len(got) > 1048575 {
+			t.Errorf("%s: %d bytes were given", lie, len(got))
+		}
 	}
 }

@@ -77,6 +77,45 @@ func TestEveryCallFailsOnce(t *testing.T) {
 	}
 }
 
+// Every call is the moment in which the caller gives up, and every answer lies
+// once about size or sum.
+func TestEveryCallIsSpoiled(t *testing.T) {
+	t.Parallel()
+	plain := content(7, 600<<10)
+	counts := calls(t, func(p archive.Place) { attempt(t.Context(), p, plain) })
+	for _, op := range everyOp {
+		for n := 1; n <= counts[op]; n++ {
+			for how, fault := range map[string]storetest.Fault{
+				"canceled": {}, "wrong sum": {LieSum: true}, "wrong size": {LieSize: 1},
+			} {
+				t.Run(fmt.Sprintf("%s %d %s", op, n, how), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						ctx, cancel := context.WithCancel(t.Context())
+						defer cancel()
+						fault.Op, fault.N = op, n
+						if how == "canceled" {
+							fault.Do = func(context.Context) { cancel() }
+						}
+						mem := storetest.NewMemory()
+						f := &storetest.Faulty{Full: mem}
+						f.Plan(fault)
+						out, err, undone := attempt(ctx, archive.Place{Store: f, Prefix: prefix}, plain)
+						f.VerifyAllHit(t)
+						if out == archive.Unknown && how == "canceled" && undone != nil {
+							return // its manifest's write was begun: nothing may be deleted
+						}
+						if undone != nil || how == "wrong sum" && out != archive.Done {
+							t.Fatalf("%v (%v), abort: %v", out, err, undone)
+						}
+						wantWholeOrNothing(t, archive.Place{Store: mem, Prefix: prefix}, mem, out, plain)
+					})
+				})
+			}
+		}
+	}
+}
+
 func failOnce(t *testing.T, plain []byte, fault storetest.Fault) {
 	mem := storetest.NewMemory()
 	f := &storetest.Faulty{Full: mem}

@@ -14,6 +14,9 @@ func FuzzIndex(f *testing.F) {
 	const id = "0a000000-0000-4000-8000-00000000000a"
 	f.Add([]byte(`{"index":"coffer-index/1","backup":"`+id+`"}`+"\n"+`{"name":"a","size":1}`+"\n"+`{"frames":[[1048576,10],[7,5]]}`+"\n"), int64(2), int64(1048583))
 	f.Add([]byte(`{"index":"coffer-index/1","backup":"`+id+`"}`+"\n"+`{"frames":[[0,10]]}`+"\n"), int64(1), int64(0))
+	f.Add([]byte(`{"index":"coffer-index/1","backup":"`+id+`"}`+"\n"+`{"frames":[[7,15]]}`+"\n"), int64(1), int64(8))
+	f.Add([]byte(`{"index":"coffer-index/1","backup":"`+id+`"}`+"\n"+`{"frames":[[7,15]]}`+"\n"), int64(2), int64(7))
+	f.Add([]byte(`{"index":"coffer-index/1","backup":"0b000000-0000-4000-8000-00000000000b"}`+"\n"+`{"frames":[[7,15]]}`+"\n"), int64(1), int64(7))
 	f.Add([]byte(`{"frames":[[-1,10],[1e3]]}`), int64(1), int64(0))
 	f.Add([]byte("\n\n\x00"), int64(0), int64(0))
 	f.Fuzz(func(t *testing.T, text []byte, frames, plain int64) {
@@ -25,6 +28,9 @@ func FuzzIndex(f *testing.F) {
 				t.Errorf("kind %s: %v", coffer.KindOf(err), err)
 			}
 			return
+		}
+		if !bytes.Contains(text, []byte(id)) {
+			t.Error("the index of another backup was taken")
 		}
 		var n, sum int64
 		for fr := range x.frames() {

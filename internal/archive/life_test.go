@@ -1,6 +1,7 @@
 package archive_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -84,8 +85,9 @@ func TestDeleteStopsAnywhere(t *testing.T) {
 					}
 					if !slices.Equal(whole, names(t, mem)) {
 						_, err := archive.Open(t.Context(), p, backupA, want(s.SHA256))
-						if len(names(t, mem)) > 0 {
-							wantKind(t, "open", err, coffer.KindNotFound)
+						wantKind(t, "open", err, coffer.KindNotFound)
+						if left := names(t, mem); len(left) > 0 && !slices.Contains(left, archive.TombstoneName(backupA)) {
+							t.Errorf("without a tombstone: %v", left)
 						}
 					}
 					if err := archive.Delete(t.Context(), p, backupA); err != nil {
@@ -236,6 +238,11 @@ func TestStatements(t *testing.T) {
 	if diff := cmp.Diff(want, kinds); diff != "" {
 		t.Error(diff)
 	}
+	mem.Spoil(prefix+got[0].Name, func(b []byte) []byte {
+		return bytes.Replace(b, []byte(backupA), []byte(backupB), 1)
+	})
+	_, err = archive.Statements(t.Context(), p, backupA)
+	wantKind(t, "of another backup", err, coffer.KindCorrupt, got[0].Name)
 	mem.Spoil(prefix+got[0].Name, func(b []byte) []byte { return b[:5] })
 	_, err = archive.Statements(t.Context(), p, backupA)
 	wantKind(t, "a broken hold", err, coffer.KindCorrupt, got[0].Name)
