@@ -103,6 +103,7 @@ func (a *Agent) chainStands(ctx context.Context, o message.Order) error {
 		ar, err := archive.Open(ctx, p, l.Backup, archive.Want{ManifestSHA256: l.ManifestSHA256})
 		if err == nil {
 			err = ar.Check(ctx)
+			_ = ar.Close() // nothing was read but the manifest
 		}
 		if coffer.IsKind(err, coffer.KindNotFound, coffer.KindCorrupt, coffer.KindUnsupported) {
 			return coffer.E(coffer.KindNeedFull, "look at the chain that the increment stands on", "backup %s is not whole: %w", l.Backup, err).

@@ -16,6 +16,7 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/archive"
 	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/internal/retry"
 	"github.com/cofferdb/coffer/internal/store"
 )
 
@@ -62,6 +63,9 @@ func Place(ctx context.Context, stores Stores, storeName string, p coffer.Projec
 	return archive.Place{Store: s, Prefix: coffer.Prefix(p, container)}, nil
 }
 
+// patience bounds one look: who looks is asked again, or looks again itself.
+var patience = retry.Policy{Min: 100 * time.Millisecond, Max: time.Second, For: 5 * time.Second}
+
 // Complete reads the commit record and every part's presence, and moves the row
 // to COMPLETED. It reports false without an error when the archive is not whole
 // (why says so), and an error when nobody can tell now.
@@ -77,13 +81,13 @@ func (s *Settler) Complete(ctx context.Context, job coffer.Job) (done bool, why 
 	if err != nil {
 		return false, "", err
 	}
-	a, err := archive.Open(ctx, place, b.ID, archive.Want{ManifestSHA256: b.Manifest})
+	a, err := archive.Open(ctx, place, b.ID, archive.Want{ManifestSHA256: b.Manifest, Retry: patience})
 	if err == nil {
 		err = a.Check(ctx)
 	}
 	switch coffer.KindOf(err) {
 	case "":
-	case coffer.KindNotFound, coffer.KindCorrupt, coffer.KindUnsupported:
+	case coffer.KindNotFound, coffer.KindCorrupt:
 		return false, err.Error(), nil
 	default:
 		return false, "", coffer.Wrap("read the commit record", err)
