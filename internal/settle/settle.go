@@ -83,6 +83,7 @@ func (s *Settler) Complete(ctx context.Context, job coffer.Job) (done bool, why 
 	}
 	a, err := archive.Open(ctx, place, b.ID, archive.Want{ManifestSHA256: b.Manifest, Retry: patience})
 	if err == nil {
+		defer a.Close()
 		err = a.Check(ctx)
 	}
 	switch coffer.KindOf(err) {

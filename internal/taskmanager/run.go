@@ -148,6 +148,7 @@ func (t *TaskManager) readAll(ctx context.Context, place archive.Place, b coffer
 	if err != nil {
 		return archive.VerifyReport{}, err
 	}
+	defer a.Close()
 	return a.Verify(ctx, func(done, total int64) { p.done.Store(done); p.total.Store(total) })
 }
 
