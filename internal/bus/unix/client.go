@@ -10,8 +10,10 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/bus"
-	"github.com/cofferdb/coffer/internal/bus/local"
 )
+
+// callTimeout bounds a Call whose context has no deadline of its own.
+const callTimeout = 60 * time.Second
 
 // Bus is the client's side. Its connection is made when first needed and again
 // after it broke.
@@ -65,7 +67,7 @@ func (b *Bus) Call(ctx context.Context, to bus.Target, method string, body, repl
 	op := "call " + method + " on " + to.Topic
 	if _, ok := ctx.Deadline(); !ok {
 		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, local.CallTimeout)
+		ctx, stop = context.WithTimeout(ctx, callTimeout)
 		defer stop()
 	}
 	end, _ := ctx.Deadline()

@@ -9,7 +9,7 @@ import (
 )
 
 // globalGrant is a line of SHOW GRANTS that holds on everything.
-var globalGrant = regexp.MustCompile("(?i)^GRANT (.*) ON \\*\\.\\* TO ")
+var globalGrant = regexp.MustCompile(`(?i)^GRANT (.*) ON \*\.\* TO `)
 
 // checkGrants sees that the account may do what the tool will do.
 func (c *client) checkGrants(ctx context.Context, l *sight) error {

@@ -21,15 +21,17 @@ func checkTarget(t engine.Target) error {
 	if err != nil {
 		return coffer.Wrap("check the target", err)
 	}
+	if len(entries) == 0 {
+		return nil
+	}
 	for _, e := range entries {
 		if e.Name() == incompleteMarker {
 			return coffer.E(coffer.KindConflict, "check the target", "%s holds an earlier restore that failed or still runs", t.Dir).
 				WithHint("make sure that no restore runs there, then remove the folder")
 		}
-		return coffer.E(coffer.KindConflict, "check the target", "%s is not empty: it holds %s", t.Dir, e.Name()).
-			WithHint("give an empty folder")
 	}
-	return nil
+	return coffer.E(coffer.KindConflict, "check the target", "%s is not empty: it holds %s", t.Dir, entries[0].Name()).
+		WithHint("give an empty folder")
 }
 
 // checkLayers refuses a chain that has a gap, before anything is run on it.
