@@ -91,6 +91,16 @@ func hostInstance(c conn, id coffer.JobID, n NewJob, b coffer.Backup) error {
 
 // pinChain holds every link of the backup's chain for the job and remembers which.
 func pinChain(c conn, id coffer.JobID, n NewJob) ([]coffer.Backup, error) {
+	// A failed increment holds nothing, so its parent may be gone: say what is wrong
+	// with the backup itself first.
+	b, err := backupOf(c, n.Project, n.Backup)
+	if err != nil {
+		return nil, err
+	}
+	if !b.State.Usable() {
+		return nil, coffer.E(coffer.KindConflict, "hold the chain", "backup %s is %s", b.ID, b.State).
+			WithHint("wait for it, or choose another backup")
+	}
 	chain, err := chainOf(c, n.Project, n.Backup)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package records_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,7 +18,23 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeForever(path))
 		os.Exit(1)
 	}
+	if err := boundChecks("30"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// boundChecks sets how many histories a property draws, unless -rapid.checks was
+// given: each step of one is durable, and slow under the race detector.
+func boundChecks(n string) error {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if given {
+		return nil
+	}
+	return flag.Set("rapid.checks", n)
 }
 
 func open(t testing.TB, path string) *records.DB {

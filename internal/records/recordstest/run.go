@@ -345,6 +345,13 @@ func testVerify(t *testing.T, db *records.DB) {
 	b := w.saving(in, "")
 	_, err = w.newJob(coffer.JobVerify, b.ID, coffer.Spec{})
 	w.want(coffer.KindConflict, err)
+	w.yes(db.Complete(w.ctx, coffer.JobID(b.ID), records.Completion{Manifest: sum, Now: w.now()}))
+	failed := w.create(in, b.ID)
+	w.yes(db.Fail(w.ctx, coffer.JobID(failed.ID), "", records.Ending{Now: w.now()}))
+	w.start(coffer.JobDelete, b.ID, coffer.Spec{})
+	w.must(db.Deleted(w.ctx, b.ID, w.now()))
+	_, err = w.newJob(coffer.JobVerify, failed.ID, coffer.Spec{})
+	w.want(coffer.KindConflict, err) // the backup is at fault, not the records
 	v := coffer.Verdict{At: w.now(), OK: true, Text: "all sums are right"}
 	before := w.backup(chain[1].ID)
 	w.must(db.SetVerdict(w.ctx, chain[1].ID, v))
