@@ -1,6 +1,10 @@
 package coffer
 
-import "strings"
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+)
 
 // DefaultContainer is where backups go when nobody chose: Trove's own default.
 const DefaultContainer = "database_backups"
@@ -14,19 +18,22 @@ func Prefix(p ProjectID, container string) string {
 		container = DefaultContainer
 	}
 	var b strings.Builder
-	b.WriteString(string(p))
-	b.WriteByte('/')
 	for i := range len(container) {
 		c := container[i]
 		if c == '%' || c == '/' || c == '\\' || c == '.' && i == 0 || c < 0x21 || c >= 0x7f {
-			const hex = "0123456789ABCDEF"
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
+			fmt.Fprintf(&b, "%%%02X", c)
 			continue
 		}
 		b.WriteByte(c)
 	}
-	b.WriteByte('/')
-	return b.String()
+	name := b.String()
+	if len(name) > maxComponent {
+		sum := sha256.Sum256([]byte(container))
+		name = fmt.Sprintf("%s%%~%x", name[:maxComponent-34], sum[:16])
+	}
+	return string(p) + "/" + name + "/"
 }
+
+// maxComponent bounds a container's key component in bytes: file systems allow
+// 255. A longer one ends in "%~" and a sum of the whole name.
+const maxComponent = 200
