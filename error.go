@@ -52,10 +52,13 @@ func E(kind Kind, op, format string, args ...any) *Error {
 }
 
 // Wrap adds the step that failed and keeps the cause's kind and hint. A nil err
-// gives nil.
+// gives nil, and a step that err begins with already is not said twice.
 func Wrap(op string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if e, ok := err.(*Error); ok && e.Op == op {
+		return e
 	}
 	return &Error{Kind: KindOf(err), Op: op, Err: err, Hint: HintOf(err)}
 }

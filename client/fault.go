@@ -26,7 +26,7 @@ func fault(op string, res *http.Response, body []byte) error {
 	if f.Kind == "" {
 		f.Kind = kindOf(res.StatusCode)
 	}
-	err := coffer.E(f.Kind, op, "%s", strings.TrimSpace(f.Message))
+	err := coffer.E(f.Kind, op, "%s", strings.TrimPrefix(strings.TrimSpace(f.Message), op+": "))
 	if f.Hint == "" && res.StatusCode == http.StatusUnauthorized {
 		f.Hint = "the token is not known to this server; is it the right token file?"
 	}
