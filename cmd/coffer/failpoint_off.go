@@ -2,9 +2,17 @@
 
 package main
 
-import "github.com/cofferdb/coffer/internal/store"
+import (
+	"github.com/cofferdb/coffer/internal/agent"
+	"github.com/cofferdb/coffer/internal/store"
+	"github.com/cofferdb/coffer/internal/taskmanager"
+)
 
 // failpoint is nil in every build but the tests': nothing can be stopped here.
 var failpoint func(step string)
 
 func failpointStore(s store.Full) store.Full { return s }
+
+func tuneAgent(*agent.Config) {}
+
+func tuneTasks(*taskmanager.Timings) {}

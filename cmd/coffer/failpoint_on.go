@@ -6,22 +6,34 @@ import (
 	"context"
 	"os"
 	"strings"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cofferdb/coffer/internal/agent"
 	"github.com/cofferdb/coffer/internal/store"
+	"github.com/cofferdb/coffer/internal/taskmanager"
 )
 
-// failpoint kills (or stops) this process at the step that COFFER_FAILPOINT
-// names: "step=kill" or "step=stop". With COFFER_FAILPOINT_ONCE naming a file,
-// only while that file does not exist, and the file is made first. It exists in
-// builds with the tag failpoints only: the tests' own.
+// failpoint kills (or stops) this process at the steps that COFFER_FAILPOINT
+// names: "step=kill" or "step=stop", several with commas between, each once. With
+// COFFER_FAILPOINT_ONCE naming a file, only while that file does not exist, and the
+// file is made first. It exists in builds with the tag failpoints only: the tests'
+// own.
 func failpoint(step string) {
-	want, action, _ := strings.Cut(os.Getenv("COFFER_FAILPOINT"), "=")
-	if want != step || fired.Swap(true) {
-		return
+	for one := range strings.SplitSeq(os.Getenv("COFFER_FAILPOINT"), ",") {
+		want, action, _ := strings.Cut(one, "=")
+		if want != step {
+			continue
+		}
+		if _, before := fired.LoadOrStore(step, true); !before {
+			end(action)
+		}
 	}
+}
+
+func end(action string) {
 	if once := os.Getenv("COFFER_FAILPOINT_ONCE"); once != "" {
 		f, err := os.OpenFile(once, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -38,7 +50,33 @@ func failpoint(step string) {
 	}
 }
 
-var fired atomic.Bool
+var fired sync.Map
+
+// timing is the value of one of the tests' own timings: COFFER_TEST_TIMINGS is a
+// list such as "lease=3s,deadline=2s". Without it v stays.
+func timing(name string, v *time.Duration) {
+	for one := range strings.SplitSeq(os.Getenv("COFFER_TEST_TIMINGS"), ",") {
+		key, text, _ := strings.Cut(one, "=")
+		if d, err := time.ParseDuration(text); err == nil && key == name {
+			*v = d
+		}
+	}
+}
+
+// tuneAgent shortens the agent's timings.
+func tuneAgent(c *agent.Config) {
+	timing("beat", &c.Beat)
+	timing("heartbeat", &c.Heartbeat)
+	timing("deadline", &c.Deadline)
+}
+
+// tuneTasks shortens the task manager's timings: the same deadline.
+func tuneTasks(t *taskmanager.Timings) {
+	timing("lease", &t.Lease)
+	timing("deadline", &t.Deadline)
+	timing("grace", &t.Grace)
+	timing("sweep", &t.Sweep)
+}
 
 // failpointStore names a step before and after each change of the store:
 // "before put .manifest.json", "after delete .index", "before complete .zst".

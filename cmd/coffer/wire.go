@@ -166,6 +166,7 @@ func (p *parts) roles(s settings) error {
 		// agent has ended.
 		Dead: func(r coffer.Runner) bool { return r.Agent() == p.agent.ID && r.Boot() != boot },
 	}
+	tuneTasks(&p.tasks.Timings)
 	return nil
 }
 
@@ -203,7 +204,7 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 	if err != nil {
 		return nil, nil, coffer.Wrap("set up the host of restored servers", err)
 	}
-	return &agent.Agent{
+	a := &agent.Agent{
 		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Host: hostAdapter{h}, Keys: keys,
 		Engines: engines{guard: []string{self, "guard"}, state: s.State.path("agent")},
 		Config: agent.Config{
@@ -211,7 +212,9 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 			Compression: string(codec.Zstd), Options: s.Options, Version: version(),
 		},
 		Log: s.Log, Now: time.Now, Failpoint: failpoint,
-	}, h, nil
+	}
+	tuneAgent(&a.Config)
+	return a, h, nil
 }
 
 // hostAdapter gives the agent the host and its folder.
