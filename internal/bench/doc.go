@@ -1,0 +1,15 @@
+// Package bench measures what docs/BENCHMARKS.md promises: a real MariaDB's full
+// backup against the stock pipelines, the agent's memory, the writers' longest
+// stall, the API on SQLite, and the start of the server. It holds benchmarks only,
+// and nothing that others import.
+//
+//	make bench
+//
+// Machines differ and are noisy, so what is compared is measured in one run, in
+// turns (A B A B …), and reported as the median of the ratios: x_vs_stock is how
+// many times as fast as the stock pipeline Coffer is. Nothing asserts a time.
+//
+// The data (2.2 GB) is made once a run, which takes a few minutes. With
+// COFFER_BENCH_DATA=FOLDER it is kept there, and used again by the next run.
+// Backups are written below TMPDIR.
+package bench
