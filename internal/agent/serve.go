@@ -58,23 +58,23 @@ func (a *Agent) undo(ctx context.Context, e entry) {
 }
 
 // heartbeats says that the agent lives and serves the instances that it is told.
+// After a registration it asks often for a while, and ever more seldom: the
+// instance's row comes to be only after the agent has answered.
 func (a *Agent) heartbeats(ctx context.Context) error {
-	tick := time.NewTicker(a.Config.Heartbeat)
-	defer tick.Stop()
+	gap := a.Config.Heartbeat
 	for {
+		wait := gap
 		if err := a.heartbeat(ctx); err != nil && ctx.Err() == nil {
 			a.Log.Debug("no answer to a heartbeat", "err", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(min(200*time.Millisecond, a.Config.Heartbeat)):
-			}
-			continue
+			wait = min(200*time.Millisecond, gap)
 		}
+		gap = min(2*gap, a.Config.Heartbeat)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(wait):
 		case <-a.wake:
+			gap = min(100*time.Millisecond, a.Config.Heartbeat)
 		}
 	}
 }
