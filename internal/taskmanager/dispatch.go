@@ -37,7 +37,7 @@ func (t *TaskManager) ring(ctx context.Context, g *errgroup.Group) error {
 		return coffer.Wrap("list due jobs", err)
 	}
 	for _, j := range jobs {
-		next := min(2*time.Second+t.Now().Sub(j.Created)/4, 30*time.Second)
+		next := min(200*time.Millisecond+t.Now().Sub(j.Created)/4, 30*time.Second)
 		if err := t.Records.Rang(ctx, j.ID, t.Now().Add(next)); err != nil {
 			return coffer.Wrap("note that a job was rung for", err)
 		}
