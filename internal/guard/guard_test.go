@@ -331,3 +331,17 @@ func TestFloodOfErrorsIsBounded(t *testing.T) {
 		t.Errorf("read %d bytes, last words %s", rep.Bytes, rep.LastWords(1))
 	}
 }
+
+// With the guard and its caller both gone at once nobody is left to end the tool
+// but the kernel.
+func TestToolDiesWhenGuardAndParentAreKilledTogether(t *testing.T) {
+	t.Parallel()
+	parent, tool, g := family(t, `exec sleep 100`)
+	if err := parent.Process.Signal(syscall.SIGSTOP); err != nil { // so that it cannot help
+		t.Fatal(err)
+	}
+	if err := errors.Join(syscall.Kill(g, syscall.SIGKILL), parent.Process.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	awaitGone(t, 2*time.Second, tool, g)
+}
