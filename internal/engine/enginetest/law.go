@@ -65,7 +65,7 @@ func chainRestoresToEveryLink(t *testing.T, e engine.Engine, src Source) {
 		layers   []engine.Layer
 		contents []string
 	)
-	for i := range 4 {
+	for i := range 3 {
 		parent := base.Position
 		contents = append(contents, src.Content(t))
 		l, next, res := Take(t, e, base, engine.Options{})
