@@ -88,8 +88,8 @@ func (s *Settler) Complete(ctx context.Context, job coffer.Job) (done bool, why 
 	}
 	switch coffer.KindOf(err) {
 	case "":
-	case coffer.KindNotFound, coffer.KindCorrupt:
-		return false, err.Error(), nil
+	case coffer.KindNotFound, coffer.KindCorrupt, coffer.KindUnsupported:
+		return false, err.Error(), nil // what cannot be read here will not be read later
 	default:
 		return false, "", coffer.Wrap("read the commit record", err)
 	}
@@ -150,6 +150,9 @@ func (s *Settler) Bury(ctx context.Context, job coffer.Job) (bool, error) {
 		return false, err
 	}
 	defer s.step("tombstone")
+	// A store that is away must not keep the rescuer from everybody else's jobs.
+	ctx, stop := context.WithTimeout(ctx, 2*patience.For)
+	defer stop()
 	return true, coffer.Wrap("write the tombstone", archive.Tombstone(ctx, place, b.ID))
 }
 

@@ -28,8 +28,11 @@ type watched struct {
 }
 
 // Rescue observes every running job once and settles those whose runner is lost.
+// One pass runs at a time.
 func (t *TaskManager) Rescue(ctx context.Context) error {
 	t.init()
+	t.rescuing.Lock()
+	defer t.rescuing.Unlock()
 	jobs, err := t.Records.Running(ctx)
 	if err != nil {
 		return coffer.Wrap("list running jobs", err)
@@ -38,7 +41,7 @@ func (t *TaskManager) Rescue(ctx context.Context) error {
 	if err != nil {
 		return coffer.Wrap("read the drained counter", err)
 	}
-	counted := t.watch.tick(time.Now(), n)
+	counted := min(t.watch.tick(time.Now(), n), max(2*t.Timings.Rescue, t.Timings.Lease/6))
 	live := map[coffer.JobID]bool{}
 	for _, j := range jobs {
 		live[j.ID] = true
@@ -64,7 +67,8 @@ func (t *TaskManager) Rescue(ctx context.Context) error {
 }
 
 // tick gives how much of the time since the last look counts: none if no
-// conductor's queue was empty in it.
+// conductor's queue was empty in it. The caller bounds it: after a pause of this
+// process one empty queue says nothing of the beats that are still on their way.
 func (w *watcher) tick(now time.Time, drained uint64) time.Duration {
 	d := now.Sub(w.last)
 	moved := drained != w.drained && !w.last.IsZero()

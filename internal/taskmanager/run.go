@@ -162,6 +162,28 @@ func verdictText(r archive.VerifyReport, err error) string {
 	return "every part and every frame has its sum"
 }
 
+// remove removes a backup's objects. Of one that failed, intent and tombstone stay
+// while its runner may wake up: the sweep goes on looking and takes them later.
+func (t *TaskManager) remove(ctx context.Context, place archive.Place, b coffer.Backup) error {
+	j, err := t.Records.JobByID(ctx, coffer.JobID(b.ID))
+	if err != nil && !coffer.IsKind(err, coffer.KindNotFound) {
+		return coffer.Wrap("read the backup's job", err)
+	}
+	if j.State == coffer.Failed && j.Runner != "" {
+		gone, err := t.replaced(ctx, j.Runner)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			if err := archive.Tombstone(ctx, place, b.ID); err != nil {
+				return err
+			}
+			return archive.Wipe(ctx, place, b.ID)
+		}
+	}
+	return archive.Delete(ctx, place, b.ID)
+}
+
 // delete removes a backup's objects, each step repeatable.
 func (t *TaskManager) delete(ctx context.Context, job coffer.Job, _ *progress) error {
 	b, err := t.Records.BackupByID(ctx, job.Backup)
@@ -170,7 +192,7 @@ func (t *TaskManager) delete(ctx context.Context, job coffer.Job, _ *progress) e
 	}
 	place, err := settle.Place(ctx, t.Stores, b.Store, b.Project, b.Container)
 	if err == nil {
-		err = archive.Delete(ctx, place, b.ID)
+		err = t.remove(ctx, place, b)
 	}
 	if err != nil && ctx.Err() != nil {
 		return err

@@ -39,7 +39,54 @@ func (t *TaskManager) Sweep(ctx context.Context) (SweepReport, error) {
 			first = err
 		}
 	}
+	if err := t.sweepFailed(ctx, &rep); err != nil && first == nil {
+		first = err
+	}
 	return rep, first
+}
+
+// sweepFailed looks for every FAILED backup, in every pass: its row proves that it
+// is ours and dead, whatever became of its intent.
+func (t *TaskManager) sweepFailed(ctx context.Context, rep *SweepReport) error {
+	var first error
+	for after := coffer.BackupID(""); ; {
+		page, err := t.Records.FailedBackups(ctx, after, records.MaxPage)
+		if err != nil {
+			return coffer.Wrap("list failed backups", err)
+		}
+		for _, b := range page {
+			after = b.ID
+			if err := t.sweepRow(ctx, b, rep); err != nil && first == nil {
+				first = err
+			}
+		}
+		if len(page) < records.MaxPage {
+			return first
+		}
+	}
+}
+
+func (t *TaskManager) sweepRow(ctx context.Context, b coffer.Backup, rep *SweepReport) error {
+	if b.Deleting && !b.Deleted {
+		return nil // a delete job's business
+	}
+	j, err := t.Records.JobByID(ctx, coffer.JobID(b.ID))
+	if err != nil {
+		return coffer.Wrap("read the backup's job", err)
+	}
+	if j.Runner == "" {
+		return t.Records.Swept(ctx, b.ID) // nobody ever wrote a byte
+	}
+	place, err := settle.Place(ctx, t.Stores, b.Store, b.Project, b.Container)
+	if err != nil {
+		return err
+	}
+	if b.Deleted { // what comes late is dead before it comes
+		if err := archive.Tombstone(ctx, place, b.ID); err != nil {
+			return err
+		}
+	}
+	return t.wipe(ctx, place, b.ID, j.Runner, true, rep)
 }
 
 func (t *TaskManager) sweepPlace(ctx context.Context, p records.Place, rep *SweepReport) error {
@@ -62,40 +109,44 @@ func (t *TaskManager) sweepPlace(ctx context.Context, p records.Place, rep *Swee
 		if o.Intent.Project != p.Project {
 			continue
 		}
-		if err := t.sweepOne(ctx, place, o, rep); err != nil && first == nil {
+		if err := t.sweepOrphan(ctx, place, o, rep); err != nil && first == nil {
 			first = err
 		}
 	}
 	return first
 }
 
-func (t *TaskManager) sweepOne(ctx context.Context, place archive.Place, o archive.Owned, rep *SweepReport) error {
-	b, err := t.Records.BackupByID(ctx, o.ID)
-	switch {
-	case coffer.IsKind(err, coffer.KindNotFound):
-		if o.Manifest && !o.Dead || !t.orphan(place.Prefix, o, rep) {
-			return nil
-		}
-	case err != nil:
-		return coffer.Wrap("read the backup's row", err)
-	case b.State != coffer.Failed, b.Deleting && !b.Deleted:
-		return nil // running, good, or a delete job's business
-	case o.Manifest && !o.Dead:
+// sweepOrphan wipes a backup of our intent that has no row.
+func (t *TaskManager) sweepOrphan(ctx context.Context, place archive.Place, o archive.Owned, rep *SweepReport) error {
+	_, err := t.Records.BackupByID(ctx, o.ID)
+	if !coffer.IsKind(err, coffer.KindNotFound) {
+		return coffer.Wrap("read the backup's row", err) // what has a row is judged by it
+	}
+	if o.Manifest && !o.Dead || !t.orphan(place.Prefix, o, rep) {
 		return nil
 	}
-	if err := archive.Wipe(ctx, place, o.ID); err != nil {
-		if coffer.IsKind(err, coffer.KindKept) {
-			rep.Kept = append(rep.Kept, err.Error())
-			return nil
-		}
-		return coffer.Wrap("wipe the dead backup "+string(o.ID), err)
+	return t.wipe(ctx, place, o.ID, o.Intent.Runner, false, rep)
+}
+
+// wipe removes what is left of a dead backup; intent and tombstone go once its
+// runner is proven replaced. A manifest without a tombstone is never touched.
+func (t *TaskManager) wipe(ctx context.Context, place archive.Place, id coffer.BackupID, r coffer.Runner, row bool, rep *SweepReport) error {
+	err := archive.Wipe(ctx, place, id)
+	switch {
+	case coffer.IsKind(err, coffer.KindConflict):
+		return nil // there is a manifest, and nobody has said that it is dead
+	case coffer.IsKind(err, coffer.KindKept):
+		rep.Kept = append(rep.Kept, err.Error())
+		return nil
+	case err != nil:
+		return coffer.Wrap("wipe the dead backup "+string(id), err)
 	}
 	rep.Wiped++
-	gone, err := t.replaced(ctx, o.Intent.Runner)
+	gone, err := t.replaced(ctx, r)
 	if err != nil || !gone {
 		return err
 	}
-	return t.forget(ctx, place, o.ID, b.ID != "", rep)
+	return t.forget(ctx, place, id, row, rep)
 }
 
 // orphan reports whether an id without a row was already an orphan one grace ago.

@@ -46,6 +46,7 @@ type Records interface {
 	Agents(context.Context) ([]coffer.Agent, error)
 	Counter(context.Context, string) (uint64, error)
 	Places(context.Context) ([]records.Place, error)
+	FailedBackups(ctx context.Context, after coffer.BackupID, limit int) ([]coffer.Backup, error)
 	Swept(context.Context, coffer.BackupID) error
 }
 
@@ -80,6 +81,8 @@ type TaskManager struct {
 	Now     func() time.Time
 	Timings Timings
 	Dead    func(coffer.Runner) bool // extra proof that a runner is gone (a lock held); nil is none
+
+	rescuing sync.Mutex // guards watch: one pass at a time
 
 	mu    sync.Mutex
 	own   map[coffer.JobID]context.CancelFunc // jobs that run here
