@@ -14,6 +14,20 @@ func (c *Conductor) claim(ctx context.Context, a message.ClaimArgs) (message.Ord
 	if err != nil {
 		return message.Order{}, coffer.Wrap("claim the job", err)
 	}
+	o, err := c.order(ctx, job)
+	if coffer.IsKind(err, coffer.KindUnavailable, coffer.KindUnknown, coffer.KindCanceled) || err == nil {
+		return o, err // or the runner asks again
+	}
+	// The job is the caller's by now, and nothing can come of it: the reason is
+	// written, since to the caller a conflict says that it never owned the job.
+	if ferr := c.failed(ctx, job, message.DoneArgs{Kind: coffer.KindOf(err), Error: err.Error(), Hint: coffer.HintOf(err)}); ferr != nil {
+		return message.Order{}, ferr
+	}
+	return message.Order{}, err
+}
+
+// order is all that the runner of a claimed job needs.
+func (c *Conductor) order(ctx context.Context, job coffer.Job) (message.Order, error) {
 	in, err := c.Records.InstanceByID(ctx, job.Instance)
 	if err != nil && (job.Kind != coffer.JobRestore || !coffer.IsKind(err, coffer.KindNotFound)) {
 		return message.Order{}, coffer.Wrap("read the instance", err)

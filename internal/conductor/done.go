@@ -84,8 +84,12 @@ func (c *Conductor) restored(ctx context.Context, job coffer.Job, a message.Done
 			return err
 		}
 	}
-	_, err := c.Records.Finish(ctx, job.ID, c.Now())
-	return coffer.Wrap("write COMPLETED", err)
+	ok, err := c.Records.Finish(ctx, job.ID, c.Now())
+	if err != nil || ok || a.Conn == nil {
+		return coffer.Wrap("write COMPLETED", err)
+	}
+	// The rescuer was quicker: the runner hears FAILED and removes the server.
+	return c.setInstance(ctx, job.Instance, func(in *coffer.Instance) { in.Status = "ERROR" })
 }
 
 func (c *Conductor) setInstance(ctx context.Context, id coffer.InstanceID, f func(*coffer.Instance)) error {
@@ -98,8 +102,11 @@ func (c *Conductor) setInstance(ctx context.Context, id coffer.InstanceID, f fun
 	return coffer.Wrap("write the instance", c.Records.UpdateInstance(ctx, in))
 }
 
-// look hands the job to the rescuer.
+// look hands the job to the rescuer, once: who asks again meanwhile adds nothing.
 func (c *Conductor) look(ctx context.Context, job coffer.Job, why string) error {
+	if job.Lost {
+		return nil
+	}
 	err := c.Records.AddEvents(ctx, job.ID, []coffer.Event{{
 		At: c.Now(), Level: coffer.Warn, Code: "look", Text: "the store is looked at: " + why,
 	}})
