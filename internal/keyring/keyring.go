@@ -9,6 +9,7 @@
 package keyring
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -94,7 +95,11 @@ func (r *Ring) Publish(ctx context.Context, in coffer.Instance, storeName, conta
 	if err != nil {
 		return coffer.Wrap("open the store "+storeName, err)
 	}
-	if _, err := s.Put(ctx, name, store.Bytes(wrapped), nil); err != nil && !coffer.IsKind(err, coffer.KindExists) {
+	_, err = s.Put(ctx, name, store.Bytes(wrapped), nil)
+	if coffer.IsKind(err, coffer.KindExists) {
+		err = compare(ctx, s, name, wrapped)
+	}
+	if err != nil {
 		return coffer.Wrap("write the wrapped data key", err)
 	}
 	if r.laid == nil {
@@ -102,6 +107,17 @@ func (r *Ring) Publish(ctx context.Context, in coffer.Instance, storeName, conta
 	}
 	r.laid[storeName+"\x00"+name] = true
 	return nil
+}
+
+// compare holds a wrap that lies there already to ours: what is encrypted for a key
+// whose wrap is another's, or is spoiled, could never be read.
+func compare(ctx context.Context, s store.Store, name string, wrapped []byte) error {
+	got, err := read(ctx, s, name)
+	if err == nil && !bytes.Equal(got, wrapped) {
+		err = coffer.E(coffer.KindConflict, "compare object "+name, "it holds another wrap than the records").
+			WithHint("move the object away; the right one is then written again")
+	}
+	return err
 }
 
 // Identities opens a data key with the operator's identity. Without an identity
@@ -143,16 +159,21 @@ func (r *Ring) wraps(ctx context.Context, p archive.Place, id coffer.KeyID) ([][
 		if !strings.HasSuffix(o.Name, ".age") || o.Size > maxWrap {
 			continue
 		}
-		rc, err := p.Store.Open(ctx, o.Name, 0, -1)
+		b, err := read(ctx, p.Store, o.Name)
 		if err != nil {
-			return nil, coffer.Wrap("read a wrapped data key", err)
-		}
-		b, err := io.ReadAll(io.LimitReader(rc, maxWrap))
-		rc.Close()
-		if err != nil {
-			return nil, coffer.Wrap("read a wrapped data key", err)
+			return nil, err
 		}
 		out = append(out, b)
 	}
 	return out, nil
+}
+
+func read(ctx context.Context, s store.Store, name string) ([]byte, error) {
+	rc, err := s.Open(ctx, name, 0, -1)
+	if err != nil {
+		return nil, coffer.Wrap("read a wrapped data key", err)
+	}
+	defer rc.Close()
+	b, err := io.ReadAll(io.LimitReader(rc, maxWrap))
+	return b, coffer.Wrap("read a wrapped data key", err)
 }
