@@ -237,7 +237,9 @@ func TestSpoolThatIsFullEndsTheBackup(t *testing.T) {
 	out := &hookSink{hook: func(int) {
 		if said(log, "Started BACKUP STAGE BLOCK_DDL") {
 			once.Do(func() { awaitEnd(t, pid) })
+			return
 		}
+		<-time.After(3 * time.Millisecond) // the log must not lag behind the stream
 	}}
 	_, err := e.Backup(t.Context(), out, engine.Base{}, engine.Options{SpoolBytes: 1 << 20})
 	if !coffer.IsKind(err, coffer.KindNoSpace) {
