@@ -65,6 +65,10 @@ type run struct {
 // failed first is told first.
 func (r *run) do(ctx context.Context) (engine.Result, error) {
 	r.announce()
+	var err error
+	if r.stream.before, err = r.client.tableIDs(ctx); err != nil {
+		return engine.Result{}, err
+	}
 	report, err := r.runTool(ctx)
 	if err != nil {
 		return engine.Result{}, err
