@@ -53,9 +53,9 @@ func (e errand) do(ctx context.Context) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	id := coffer.BackupID(coffer.NewUUID())
+	id, instance := coffer.BackupID(coffer.NewUUID()), coffer.InstanceID(coffer.NewUUID())
 	w, err := archive.Create(ctx, archive.Place{Store: st, Prefix: "bench/"}, archive.Intent{
-		Installation: "bench", Backup: id, Project: "bench", Instance: "bench", Runner: "bench/1",
+		Installation: "bench", Backup: id, Project: "bench", Instance: instance, Runner: "bench/1",
 	}, archive.Options{SpoolDir: e.Dir})
 	if err != nil {
 		return o, err
@@ -69,7 +69,7 @@ func (e errand) do(ctx context.Context) (o outcome, err error) {
 		return o, errors.Join(err, w.Abort(ctx))
 	}
 	if _, err := w.Finish(ctx, archive.Manifest{
-		Installation: "bench", Backup: id, Runner: "bench/1", Project: "bench", Instance: "bench", Datastore: facts.Datastore,
+		Installation: "bench", Backup: id, Runner: "bench/1", Project: "bench", Instance: instance, Datastore: facts.Datastore,
 		Tool: res.Tool, Method: res.Method, Position: res.Position, Root: id, Started: time.Now().UTC(), Finished: time.Now().UTC(),
 	}); err != nil {
 		return o, errors.Join(err, w.Abort(ctx))
