@@ -72,6 +72,9 @@ type Agent struct {
 	Config  Config
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Boottime is the clock of a grant's deadline; nil is CLOCK_BOOTTIME, which
+	// goes on while the machine sleeps and while this process is stopped.
+	Boottime func() time.Duration
 	// Failpoint is called at each named step; tests kill or stop the process
 	// there. nil is nothing.
 	Failpoint func(step string)
@@ -80,6 +83,7 @@ type Agent struct {
 	mu      sync.Mutex
 	jobs    map[coffer.JobID]context.CancelCauseFunc
 	serving map[coffer.InstanceID]context.CancelFunc
+	beating sync.Mutex // one heartbeat at a time
 	beats   uint64
 	wake    chan struct{}
 	// The life of Run: jobs and topics that begin later belong to it.
@@ -125,6 +129,9 @@ func (a *Agent) init() error {
 	def(&a.Config.Deadline, coffer.ManifestDeadline)
 	if a.Config.Retry == (retry.Policy{}) {
 		a.Config.Retry = retry.Policy{Min: 200 * time.Millisecond, Max: 10 * time.Second}
+	}
+	if a.Boottime == nil {
+		a.Boottime = boottime
 	}
 	a.jobs = map[coffer.JobID]context.CancelCauseFunc{}
 	a.serving = map[coffer.InstanceID]context.CancelFunc{}
@@ -182,13 +189,27 @@ func (a *Agent) cancel(_ context.Context, r message.JobRef) (message.None, error
 	return message.None{}, nil
 }
 
-// call repeats f until it is answered, for as long as ctx lives.
+// call repeats f until it is answered, for as long as ctx lives. That the other
+// side was stopped in the middle is no answer.
 func (a *Agent) call(ctx context.Context, op string, f func(context.Context) error) error {
 	return a.Config.Retry.Do(ctx, op, func(ctx context.Context) error {
-		ctx, stop := context.WithTimeout(ctx, callTimeout)
+		cctx, stop := context.WithTimeout(ctx, callTimeout)
 		defer stop()
-		return f(ctx)
+		err := f(cctx)
+		if ctx.Err() == nil && coffer.IsKind(err, coffer.KindCanceled) {
+			return coffer.E(coffer.KindUnavailable, "", "%w", err)
+		}
+		return err
 	})
+}
+
+// answer makes an error that says nothing about the job, as of a control plane
+// without room, worth asking again.
+func answer(err error) error {
+	if err == nil || coffer.IsKind(err, coffer.KindConflict, coffer.KindNotFound, coffer.KindUnsupported, coffer.KindInvalid) {
+		return err
+	}
+	return coffer.E(coffer.KindUnavailable, "", "%w", err)
 }
 
 const callTimeout = 20 * time.Second

@@ -36,8 +36,13 @@ func (a *Agent) backup(ctx context.Context, o message.Order, e *entry, d *diary)
 	if err != nil {
 		return ended{}, err
 	}
-	g := &grant{deadline: a.Config.Deadline}
+	g := &grant{deadline: a.Config.Deadline, clock: a.Boottime}
 	w, err := a.create(ctx, o, begun, g)
+	if coffer.IsKind(err, coffer.KindConflict) {
+		// Somebody has begun this very id before, in a past that the records have
+		// lost: it may be whole, so nobody fails it unseen.
+		return unknown("the backup's names are taken: " + err.Error()), nil
+	}
 	if err != nil {
 		return ended{}, err
 	}

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -28,11 +27,12 @@ func boottime() time.Duration {
 type grant struct {
 	asked    atomic.Int64
 	deadline time.Duration
+	clock    func() time.Duration
 }
 
 // stands is nil while a write of the manifest may begin.
 func (g *grant) stands() error {
-	if at := g.asked.Load(); at == 0 || boottime()-time.Duration(at) > g.deadline {
+	if at := g.asked.Load(); at == 0 || g.clock()-time.Duration(at) > g.deadline {
 		return coffer.E(coffer.KindConflict, "write the manifest", "the deadline of the grant has passed")
 	}
 	return nil
@@ -55,36 +55,25 @@ func (a *Agent) commit(ctx context.Context, o message.Order, e *entry, w *archiv
 		return ended{}, a.abort(ctx, w, coffer.Wrap("note the commit in the journal", err))
 	}
 	a.step("commit journaled")
-	ctx = a.uncancelled(ctx)
+	ctx, stop := a.outlive(ctx) // nobody can cancel what may be granted
+	defer stop()
 	var reply message.CommitReply
 	err := a.call(ctx, "ask for the commit", func(ctx context.Context) (err error) {
-		g.asked.Store(int64(boottime()))
+		g.asked.Store(int64(g.clock()))
 		reply, err = message.Commit.Call(ctx, a.Bus, message.Conductor, message.CommitArgs{
 			Job: o.Job, Runner: e.Runner, ManifestSHA256: sealed.SHA256,
 		})
-		return err
+		return answer(err)
 	})
 	a.step("commit answered")
 	switch {
 	case err != nil:
-		return unknown("the commit was asked and nobody answered"), nil
+		return unknown("the commit was asked and nobody answered: " + text(err)), nil
 	case !reply.Granted:
 		e.Commit = false
 		return ended{}, a.abort(ctx, w, coffer.E(coffer.KindConflict, "ask for the commit", "it was refused: %s", reply.Reason))
 	}
 	return a.writeManifest(ctx, w), nil
-}
-
-// uncancelled lets a granted commit go on when somebody cancels the job, but not
-// when the process stops.
-func (a *Agent) uncancelled(ctx context.Context) context.Context {
-	out, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	context.AfterFunc(ctx, func() {
-		if cause := context.Cause(ctx); !errors.Is(cause, errCancelled) {
-			stop(cause)
-		}
-	})
-	return out
 }
 
 // writeManifest tries until it is done or the grant's deadline has passed.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/retry"
 )
 
 // diary is what a job says of itself while it runs: the reporter sends it.
@@ -86,7 +87,7 @@ func (a *Agent) run(ctx context.Context, id coffer.JobID) {
 	}
 	e.Kind = o.Kind
 	d := &diary{phase: "start"}
-	bctx, stop := context.WithCancel(ctx)
+	bctx, stop := context.WithCancel(a.life) // it beats while a cancelled job is undone, too
 	var beats sync.WaitGroup
 	beats.Go(func() { a.report(bctx, id, e.Runner, d) })
 	word, err := a.do(ctx, o, &e, d)
@@ -119,13 +120,15 @@ func (a *Agent) do(ctx context.Context, o message.Order, e *entry, d *diary) (en
 // unclaimed ends a job that never became ours, or about which nobody answered.
 func (a *Agent) unclaimed(ctx context.Context, e entry, err error) {
 	if coffer.IsKind(err, coffer.KindConflict, coffer.KindNotFound) {
-		a.forgetEntry(e.Job)
+		a.forgetEntry(e)
 		return
 	}
-	if ctx.Err() != nil {
+	if a.life.Err() != nil {
 		return // the journal ends it in the next life
 	}
-	a.end(ctx, e, &diary{}, failed(nil, coffer.Wrap("claim the job", err)))
+	// The claim may have happened, also when somebody cancelled it meanwhile:
+	// whoever owns the job says how it ended.
+	a.end(ctx, e, &diary{}, failed(context.Cause(ctx), coffer.Wrap("claim the job", err)))
 }
 
 func failed(cause, err error) ended {
@@ -167,15 +170,24 @@ func (a *Agent) end(ctx context.Context, e entry, d *diary, word ended) {
 	if err := a.journal.put(e); err != nil {
 		a.Log.Error("could not note a job's end in the journal", "job", e.Job, "err", err)
 	}
-	// A job that was cancelled still has to say so; a stopping process tries once.
-	stopping := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCancelled)
-	say := context.WithoutCancel(ctx)
-	var stop context.CancelFunc = func() {}
-	if stopping {
-		say, stop = context.WithTimeout(say, 2*time.Second)
-	}
+	a.step("end noted")
+	say, stop := a.outlive(ctx)
 	defer stop()
 	a.say(say, e, d)
+}
+
+// lastWords is how long a stopping process goes on with what a journal keeps.
+const lastWords = 2 * time.Second
+
+// outlive gives a context that goes on when the job is cancelled, since a cancelled
+// job has its say too, and that ends soon after the process was told to stop.
+func (a *Agent) outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, stop := context.WithCancel(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(a.life, func() {
+		_ = retry.Sleep(out, lastWords) // its error is the end that was waited for
+		stop()
+	})
+	return out, func() { detach(); stop() }
 }
 
 func (a *Agent) say(ctx context.Context, e entry, d *diary) {
@@ -186,23 +198,32 @@ func (a *Agent) say(ctx context.Context, e entry, d *diary) {
 	}
 	rep := d.take(e.Job, e.Runner)
 	args.Seq, args.Events = rep.Seq, rep.Events
+	var state coffer.State
 	err := a.call(ctx, "say how the job ended", func(ctx context.Context) error {
 		r, err := message.Done.Call(ctx, a.Bus, message.Conductor, args)
-		if err == nil && r.State.Running() {
+		state = r.State
+		if err == nil && state.Running() {
 			args.Events = nil
-			return coffer.E(coffer.KindUnavailable, "say how the job ended", "the control plane is still looking")
+			return coffer.E(coffer.KindUnavailable, "", "the control plane is still looking")
 		}
-		return err
+		return answer(err)
 	})
+	if err == nil && state == coffer.Failed && e.Ended.Outcome == string(message.Ended) && e.Slot != "" {
+		// It was taken for lost meanwhile: a failed restore leaves no server behind.
+		if err := a.undo(ctx, e); err != nil {
+			return // the journal keeps it
+		}
+	}
+	a.step("end answered")
 	if err == nil || coffer.IsKind(err, coffer.KindConflict, coffer.KindNotFound) {
-		a.forgetEntry(e.Job)
+		a.forgetEntry(e)
 		return
 	}
 	a.Log.Warn("could not say how a job ended; the journal keeps it", "job", e.Job, "err", err)
 }
 
-func (a *Agent) forgetEntry(id coffer.JobID) {
-	if err := a.journal.drop(id); err != nil {
-		a.Log.Error("could not remove a journal entry", "job", id, "err", err)
+func (a *Agent) forgetEntry(e entry) {
+	if err := a.journal.drop(e); err != nil {
+		a.Log.Error("could not remove a journal entry", "job", e.Job, "err", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cofferdb/coffer"
@@ -37,7 +38,10 @@ type ended struct {
 }
 
 // journal keeps one fsynced file for each entry. It is small: jobs that run now.
-type journal struct{ dir string }
+type journal struct {
+	mu  sync.Mutex
+	dir string
+}
 
 func openJournal(state string) (*journal, error) {
 	dir := filepath.Join(state, "journal")
@@ -57,15 +61,32 @@ func (j *journal) put(e entry) error {
 	if err != nil {
 		return err
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	return writeDurably(j.path(e.Job), b)
 }
 
-func (j *journal) drop(id coffer.JobID) error {
-	err := os.Remove(j.path(id))
+// drop forgets an entry, unless a later life has taken the job up in its place.
+func (j *journal) drop(e entry) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now, err := readEntry(j.path(e.Job))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && now.Runner != e.Runner {
+		return nil
+	}
+	err = os.Remove(j.path(e.Job))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
+}
+
+func readEntry(path string) (e entry, err error) {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(b, &e)
+	}
+	return e, err
 }
 
 func (j *journal) all() ([]entry, error) {
@@ -75,12 +96,11 @@ func (j *journal) all() ([]entry, error) {
 	}
 	var out []entry
 	for _, n := range names {
-		b, err := os.ReadFile(n)
-		if err != nil {
-			return nil, err
+		e, err := readEntry(n)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its job has ended meanwhile
 		}
-		var e entry
-		if err := json.Unmarshal(b, &e); err != nil {
+		if err != nil {
 			return nil, coffer.E(coffer.KindCorrupt, "read the journal", "%s: %w", n, err).
 				WithHint("move the file away; the control plane will settle the job by looking")
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -27,12 +28,14 @@ func (a *Agent) replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var said sync.WaitGroup // a job that is still looked at keeps no other waiting
+	defer said.Wait()
 	for _, e := range all {
 		if e.Runner == a.runner() {
 			continue // begun in this life, before we came to look
 		}
 		if e.Ended == nil {
-			a.undo(ctx, e)
+			_ = a.undo(ctx, e) // said in the log; what is left bears the mark of an unfinished restore
 			w := ended{
 				Outcome: string(message.Failed), Kind: string(coffer.KindUnavailable),
 				Error: "the agent was restarted in the middle of the job", Hint: "ask again",
@@ -42,19 +45,24 @@ func (a *Agent) replay(ctx context.Context) error {
 			}
 			e.Ended = &w
 		}
-		a.say(ctx, e, &diary{seq: uint64(time.Now().UnixMilli())})
+		said.Go(func() { a.say(ctx, e, &diary{seq: uint64(time.Now().UnixMilli())}) })
 	}
 	return nil
 }
 
 // undo removes a half-made server of an earlier life.
-func (a *Agent) undo(ctx context.Context, e entry) {
+func (a *Agent) undo(ctx context.Context, e entry) error {
 	if e.Slot == "" || a.Host == nil {
-		return
+		return nil
 	}
-	if err := a.Host.Remove(ctx, e.Slot); err != nil {
+	err := a.Host.Remove(ctx, e.Slot)
+	if coffer.IsKind(err, coffer.KindNotFound) {
+		err = nil
+	}
+	if err != nil {
 		a.Log.Error("could not remove a half-made server", "instance", e.Slot, "err", err)
 	}
+	return err
 }
 
 // heartbeats says that the agent lives and serves the instances that it is told.
@@ -83,6 +91,8 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
+	a.beating.Lock() // an older answer must not undo a newer one
+	defer a.beating.Unlock()
 	a.beats++
 	args := message.HeartbeatArgs{
 		Agent: a.ID, Boot: a.Boot, Beat: a.beats, Version: a.Config.Version, Host: a.Host != nil, At: a.Now(),
