@@ -9,14 +9,16 @@ import (
 	"time"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/auth"
 	"github.com/cofferdb/coffer/internal/lifecycle"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/plan"
 	"github.com/cofferdb/coffer/internal/records"
 )
 
-// localProject owns what "backup run" makes.
-const localProject coffer.ProjectID = "local"
+// localProject owns what "backup run" makes: the same as a server of one person, so
+// that "coffer server" on the same folder can restore it.
+const localProject = auth.LocalProject
 
 type backupRunCmd struct {
 	To          string   `required:"" type:"path" placeholder:"DIR" help:"Folder that keeps the backups, and in DIR/.coffer their records."`

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -54,21 +55,34 @@ func (s stateDir) make() error {
 	return nil
 }
 
+// lockPatience is how long a process waits for the state folder. One that was
+// killed may leave a child that has not yet become another program, and for that
+// moment the child holds the lock.
+const lockPatience = 300 * time.Millisecond
+
 // lock takes the folder for this process. KindBusy means that another one has it.
 func (s stateDir) lock() (*os.File, error) {
 	f, err := os.OpenFile(s.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, coffer.E(coffer.KindForbidden, "lock the state folder", "%w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, coffer.E(coffer.KindBusy, "lock the state folder", "another coffer works in %s", s).
-				WithHint("wait for it to end, or choose another folder with --state")
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) || time.Since(start) > lockPatience {
+			break
 		}
-		return nil, coffer.E(coffer.KindInternal, "lock the state folder", "%w", err)
 	}
-	return f, nil
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = coffer.E(coffer.KindBusy, "lock the state folder", "another coffer works in %s", s).
+			WithHint("wait for it to end, or choose another folder with --state")
+	default:
+		err = coffer.E(coffer.KindInternal, "lock the state folder", "%w", err)
+	}
+	f.Close()
+	return nil, err
 }
 
 // once reads a small file, or makes it with what fresh gives.
