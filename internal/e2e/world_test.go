@@ -44,6 +44,7 @@ type world struct {
 
 func newWorld(t *testing.T, db *database) *world {
 	t.Helper()
+	sources(t)
 	dir, err := os.MkdirTemp("/tmp", "cf")
 	if err == nil {
 		err = os.Chmod(dir, 0o711)
@@ -75,6 +76,21 @@ func newWorld(t *testing.T, db *database) *world {
 		os.RemoveAll(dir)
 	})
 	return w
+}
+
+// sources looks at every source of the program, so that a cached result of these
+// tests counts only while the program is the same.
+func sources(t *testing.T) {
+	t.Helper()
+	err := filepath.WalkDir("../..", func(path string, d os.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".go") {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Log(err)
+	}
 }
 
 // command is the program with this world's state.
