@@ -82,7 +82,7 @@ func (a *api) restoreCreate(r request) (reply, error) {
 	if err := ownBody(r.Request, &in); err != nil {
 		return reply{}, err
 	}
-	t, err := checkTarget(in.Restore.Target)
+	t, err := checkTarget(r, in.Restore.Target)
 	if err != nil {
 		return reply{}, err
 	}
@@ -101,8 +101,9 @@ func (a *api) restoreCreate(r request) (reply, error) {
 }
 
 // checkTarget refuses a target that can never work: a folder that is not
-// absolute, a port out of range, a name and a folder at once.
-func checkTarget(t coffer.Target) (coffer.Target, error) {
+// absolute, a port out of range, a name and a folder at once. A folder is of the
+// agent's machine, which is the operator's.
+func checkTarget(r request, t coffer.Target) (coffer.Target, error) {
 	const op = "read the restore's target"
 	switch {
 	case t.Dir != "" && !strings.HasPrefix(t.Dir, "/"):
@@ -114,6 +115,10 @@ func checkTarget(t coffer.Target) (coffer.Target, error) {
 		return t, coffer.E(coffer.KindInvalid, op, "%d is no port", t.Port)
 	case len(t.Name) > 255 || len(t.Dir) > 4096:
 		return t, coffer.E(coffer.KindInvalid, op, "the name or the folder is too long")
+	}
+	if t.Dir != "" && !r.caller.Admin {
+		return t, coffer.E(coffer.KindForbidden, op, "only an admin may restore into a folder of a host").
+			WithHint("leave out dir to make a running instance")
 	}
 	t.Agent = coffer.AgentID(strings.ToLower(string(t.Agent)))
 	return t, nil

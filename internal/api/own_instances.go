@@ -65,6 +65,10 @@ func (a *api) register(r request) (reply, error) {
 	if err := checkRegister(want); err != nil {
 		return reply{}, err
 	}
+	if !r.caller.Admin {
+		return reply{}, coffer.E(coffer.KindForbidden, "register the instance", "only an admin may: it names servers and files of the agent's machine").
+			WithHint("ask the operator to register the server in this project")
+	}
 	if len(a.Stores) == 0 || a.Prober == nil {
 		return reply{}, coffer.E(coffer.KindUnsupported, "register the instance", "this server has no store for backups").
 			WithHint("name one in its configuration")

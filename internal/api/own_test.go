@@ -147,9 +147,11 @@ func TestWaitTellsWhyAJobFailed(t *testing.T) {
 func TestRegister(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
-	c, ctx := s.client("alice"), t.Context()
+	c, ctx := s.client("dave"), t.Context() // an admin in alice's project
 	want := rest.Register{Name: "db", Conn: coffer.Conn{Socket: "/run/db.sock", CredentialsFile: "/etc/coffer/db.cnf"}}
-	_, err := c.Register(ctx, want)
+	_, err := s.client("alice").Register(ctx, want)
+	wantKind(t, "no admin: another project's socket would do", err, coffer.KindForbidden)
+	_, err = c.Register(ctx, want)
 	wantKind(t, "without an agent", err, coffer.KindInvalid)
 
 	var asked message.RegisterArgs
@@ -215,7 +217,9 @@ func TestRestore(t *testing.T) {
 	if old.Status != "BUILD" {
 		t.Errorf("Trove's restore: %+v", old)
 	}
-	dir := must[rest.Started](t)(c.Restore(ctx, rest.Restore{Backup: id, Target: coffer.Target{Dir: "/srv/x"}}))
+	_, err = c.Restore(ctx, rest.Restore{Backup: id, Target: coffer.Target{Dir: "/srv/x"}})
+	wantKind(t, "a folder of the host, for no admin", err, coffer.KindForbidden)
+	dir := must[rest.Started](t)(s.client("dave").Restore(ctx, rest.Restore{Backup: id, Target: coffer.Target{Dir: "/srv/x"}}))
 	if dir.Instance != "" {
 		t.Errorf("a folder made instance %s", dir.Instance)
 	}

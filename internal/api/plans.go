@@ -24,7 +24,7 @@ func (a *api) planRestore(r request) (reply, error) {
 	if err := ownBody(r.Request, &in); err != nil {
 		return reply{}, err
 	}
-	t, err := checkTarget(in.Target)
+	t, err := checkTarget(r, in.Target)
 	if err != nil {
 		return reply{}, err
 	}
