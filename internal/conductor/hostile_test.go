@@ -10,6 +10,9 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/internal/settle"
+	"github.com/cofferdb/coffer/internal/store"
+	"github.com/cofferdb/coffer/internal/store/storetest"
 )
 
 const (
@@ -24,6 +27,13 @@ func (full) Publish(context.Context, coffer.Instance, string, string) error {
 	return coffer.E(coffer.KindNoSpace, "write the wrapped data key", "the disk is full").WithHint("make room")
 }
 
+// empty is a configuration of one store.
+type empty struct{ mem *storetest.Memory }
+
+func (e empty) Open(context.Context, string) (store.Full, error) { return e.mem, nil }
+
+func (e empty) URL(_, object string) string { return object }
+
 func newConductor(t *testing.T, key coffer.KeyID) (*Conductor, *records.DB, coffer.InstanceID) {
 	t.Helper()
 	db, err := records.Open(t.Context(), filepath.Join(t.TempDir(), "r.db"))
@@ -35,7 +45,8 @@ func newConductor(t *testing.T, key coffer.KeyID) (*Conductor, *records.DB, coff
 	if err := db.CreateInstance(t.Context(), coffer.Instance{ID: id, Project: project, Agent: "a", Status: "ACTIVE", Key: key}); err != nil {
 		t.Fatal(err)
 	}
-	return &Conductor{Records: db, Keys: full{}, Log: slog.New(slog.DiscardHandler), Now: time.Now}, db, id
+	settler := &settle.Settler{Records: db, Stores: empty{storetest.NewMemory()}, Now: time.Now}
+	return &Conductor{Records: db, Settler: settler, Keys: full{}, Log: slog.New(slog.DiscardHandler), Now: time.Now}, db, id
 }
 
 func create(t *testing.T, db *records.DB, in coffer.InstanceID) coffer.JobID {
