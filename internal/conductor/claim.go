@@ -10,6 +10,9 @@ import (
 // claim makes the caller the job's one runner and answers with all that it
 // needs. The same runner asking again gets the same answer.
 func (c *Conductor) claim(ctx context.Context, a message.ClaimArgs) (message.Order, error) {
+	if err := c.mayClaim(ctx, a); err != nil {
+		return message.Order{}, err
+	}
 	job, err := c.Records.Claim(ctx, a.Job, a.Runner, c.Now())
 	if err != nil {
 		return message.Order{}, coffer.Wrap("claim the job", err)
@@ -24,6 +27,31 @@ func (c *Conductor) claim(ctx context.Context, a message.ClaimArgs) (message.Ord
 		return message.Order{}, ferr
 	}
 	return message.Order{}, err
+}
+
+// mayClaim keeps agents to their own jobs: backups of the instances that they look
+// after, and restores that no other host was named for.
+func (c *Conductor) mayClaim(ctx context.Context, a message.ClaimArgs) error {
+	const op = "claim the job"
+	job, err := c.Records.JobByID(ctx, a.Job)
+	if err != nil {
+		return coffer.Wrap(op, err)
+	}
+	var owner coffer.AgentID
+	switch {
+	case job.Kind == coffer.JobBackup:
+		in, err := c.Records.InstanceByID(ctx, job.Instance)
+		if err != nil {
+			return coffer.Wrap(op, err)
+		}
+		owner = in.Agent
+	case job.Spec.Target != nil:
+		owner = job.Spec.Target.Agent
+	}
+	if owner != "" && owner != a.Runner.Agent() {
+		return coffer.E(coffer.KindConflict, op, "job %s is another agent's", a.Job)
+	}
+	return nil
 }
 
 // order is all that the runner of a claimed job needs.

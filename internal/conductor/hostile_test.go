@@ -141,3 +141,16 @@ func TestALostRestoreLeavesNoActiveInstance(t *testing.T) {
 		t.Errorf("the instance is %s: %v", made.Status, err)
 	}
 }
+
+// Agents are kept to their own jobs.
+func TestAnAgentClaimsItsOwnJobsOnly(t *testing.T) {
+	t.Parallel()
+	c, db, in := newConductor(t, "")
+	id := create(t, db, in)
+	if _, err := c.claim(t.Context(), message.ClaimArgs{Job: id, Runner: "b/1"}); !coffer.IsKind(err, coffer.KindConflict) {
+		t.Errorf("another agent's claim: %v", err)
+	}
+	if _, err := c.claim(t.Context(), message.ClaimArgs{Job: id, Runner: runner}); err != nil {
+		t.Error(err)
+	}
+}

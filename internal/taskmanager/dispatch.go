@@ -41,7 +41,11 @@ func (t *TaskManager) ring(ctx context.Context, g *errgroup.Group) error {
 		if err := t.Records.Rang(ctx, j.ID, t.Now().Add(next)); err != nil {
 			return coffer.Wrap("note that a job was rung for", err)
 		}
-		if err := t.send(ctx, g, j); err != nil {
+		err := t.send(ctx, g, j)
+		if err == nil && (j.Kind == coffer.JobBackup || j.Kind == coffer.JobRestore) && t.Now().Sub(j.Created) >= t.Timings.MaxQueue {
+			err = unclaimed(j)
+		}
+		if err != nil {
 			if err := t.undelivered(ctx, j, err); err != nil {
 				return err
 			}
@@ -92,6 +96,11 @@ func (t *TaskManager) sendDelete(ctx context.Context, g *errgroup.Group, j coffe
 	}
 	t.start(ctx, g, j, t.delete)
 	return nil
+}
+
+// unclaimed is what can be said of a job that is rung for and never claimed.
+func unclaimed(j coffer.Job) error {
+	return coffer.E(coffer.KindUnavailable, "ring for the "+string(j.Kind), "who hears it does not claim it")
 }
 
 // undelivered keeps an intent due, until it has waited for longer than anybody

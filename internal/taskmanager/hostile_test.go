@@ -15,7 +15,9 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/archive"
+	"github.com/cofferdb/coffer/internal/bus"
 	"github.com/cofferdb/coffer/internal/bus/local"
+	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/records"
 	"github.com/cofferdb/coffer/internal/settle"
 	"github.com/cofferdb/coffer/internal/store"
@@ -336,5 +338,42 @@ func TestATombstoneDoesNotHoldUpTheRescuer(t *testing.T) {
 		if got := d.job(j.ID); got.State != coffer.Failed {
 			t.Errorf("the job is %s", got.State)
 		}
+	})
+}
+
+// A job that is heard and never claimed ends within a bound, too.
+func TestAJobThatNobodyClaimsEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		defer d.close()
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		b, err := d.db.CreateBackup(ctx, records.NewBackup{Project: project, Instance: d.in, Name: "b", Store: "s", Quota: -1})
+		d.must(err)
+		ready, gone := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(gone)
+			deaf := func(context.Context, bus.Message) (any, error) { return nil, nil }
+			if err := d.tm.Bus.Serve(ctx, message.GuestAgent(d.in), deaf, func() { close(ready) }); err != nil {
+				t.Error(err)
+			}
+		}()
+		<-ready
+		d.tm.init()
+		for range 2 {
+			d.must(d.tm.ring(ctx, nil))
+			if got := d.job(coffer.JobID(b.ID)); got.State != coffer.New {
+				t.Fatal(got.State)
+			}
+			time.Sleep(time.Hour)
+		}
+		time.Sleep(d.tm.Timings.MaxQueue)
+		d.must(d.tm.ring(ctx, nil))
+		if got := d.job(coffer.JobID(b.ID)); got.State != coffer.Failed {
+			t.Errorf("after a day the job is %s", got.State)
+		}
+		stop()
+		<-gone
 	})
 }
