@@ -26,8 +26,9 @@ func Tombstone(ctx context.Context, p Place, id coffer.BackupID) error {
 }
 
 // Delete removes all of id: tombstone first, then the manifest, whose absence is
-// seen, then index, data and statements, the intent, and at the very end the
-// tombstone. Every step can be repeated, so can the whole. Where the store keeps
+// seen, then index, data and statements, the tombstone, and at the very end the
+// intent: whatever is left says whose it is. Every step can be repeated, so can the
+// whole. Where the store keeps
 // an object the error is KindKept and says until when; the backup stays dead.
 func Delete(ctx context.Context, p Place, id coffer.BackupID) error {
 	const op = "delete the archive"
@@ -41,7 +42,7 @@ func Delete(ctx context.Context, p Place, id coffer.BackupID) error {
 	if err := clearData(ctx, p, pol, id, nil); err != nil {
 		return coffer.Wrap(op, err)
 	}
-	for _, name := range []string{IntentName(id), TombstoneName(id)} {
+	for _, name := range []string{TombstoneName(id), IntentName(id)} {
 		if err := remove(ctx, p.Store, pol, p.at(name)); err != nil {
 			return coffer.Wrap(op, err)
 		}

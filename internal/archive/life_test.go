@@ -86,7 +86,11 @@ func TestDeleteStopsAnywhere(t *testing.T) {
 					if !slices.Equal(whole, names(t, mem)) {
 						_, err := archive.Open(t.Context(), p, backupA, want(s.SHA256))
 						wantKind(t, "open", err, coffer.KindNotFound)
-						if left := names(t, mem); len(left) > 0 && !slices.Contains(left, archive.TombstoneName(backupA)) {
+						left := names(t, mem)
+						if len(left) > 0 && !slices.Contains(left, archive.IntentName(backupA)) {
+							t.Errorf("without an intent nobody owns %v", left)
+						}
+						if len(left) > 1 && !slices.Contains(left, archive.TombstoneName(backupA)) {
 							t.Errorf("without a tombstone: %v", left)
 						}
 					}
