@@ -46,10 +46,16 @@ func (c *Conductor) end(ctx context.Context, job coffer.Job, a message.DoneArgs)
 }
 
 // failed turns BUILDING into FAILED. A SAVING backup is looked at instead: its
-// manifest may be there.
+// manifest may be there. So may that of a BUILDING one when older records were put
+// back: it is looked for first, and a store that does not answer changes nothing.
 func (c *Conductor) failed(ctx context.Context, job coffer.Job, a message.DoneArgs) error {
 	if job.Kind == coffer.JobBackup && job.State == coffer.Saving {
 		return c.look(ctx, job, clip(a.Error, maxText))
+	}
+	if job.Kind == coffer.JobBackup {
+		if done, _, err := c.Settler.Complete(ctx, job); err == nil && done {
+			return nil
+		}
 	}
 	end := records.Ending{Kind: a.Kind, Error: clip(a.Error, maxText), Hint: clip(a.Hint, maxText), Now: c.Now()}
 	if end.Error == "" {

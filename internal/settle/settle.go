@@ -94,8 +94,14 @@ func (s *Settler) Complete(ctx context.Context, job coffer.Job) (done bool, why 
 		return false, "", coffer.Wrap("read the commit record", err)
 	}
 	m := a.Manifest()
-	if m.Backup != b.ID || m.Project != b.Project || m.Instance != b.Instance || m.Runner != job.Runner {
+	// Where these records granted no commit, older ones were put back: the manifest
+	// is of a runner that they do not know, and as good as it was.
+	foreign := b.Manifest != "" && m.Runner != job.Runner
+	if m.Backup != b.ID || m.Project != b.Project || m.Instance != b.Instance || foreign {
 		return false, "the manifest belongs to another backup or runner", nil
+	}
+	if parent(m) != b.Parent || m.Root != b.Root || m.Depth != b.Depth {
+		return false, "the manifest stands on another chain than was asked for", nil
 	}
 	inst, err := s.Records.InstanceByID(ctx, b.Instance)
 	if err != nil {
@@ -110,6 +116,14 @@ func (s *Settler) Complete(ctx context.Context, job coffer.Job) (done bool, why 
 		return false, "the verdict FAILED had fallen before", nil
 	}
 	return true, "", nil
+}
+
+// parent is the backup that a manifest stands on; "" is none.
+func parent(m archive.Manifest) coffer.BackupID {
+	if m.Parent == nil {
+		return ""
+	}
+	return m.Parent.ID
 }
 
 func completion(b coffer.Backup, m archive.Manifest, sum string, st Stores, p archive.Place, in coffer.Instance, now time.Time) records.Completion {

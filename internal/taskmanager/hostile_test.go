@@ -377,3 +377,27 @@ func TestAJobThatNobodyClaimsEnds(t *testing.T) {
 		<-gone
 	})
 }
+
+// A manifest that stands on another chain than the row makes nothing COMPLETED.
+func TestAManifestOfAnotherChainIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	defer d.close()
+	ctx := t.Context()
+	j := d.claimed()
+	w := d.written(j)
+	other := coffer.BackupID(coffer.NewUUID())
+	s, err := w.Finish(ctx, archive.Manifest{
+		Runner: j.Runner, Root: other, Depth: 1, Parent: &archive.Parent{ID: other, ManifestSHA256: strings.Repeat("0", 64)},
+	})
+	d.must(err)
+	if ok, why, err := d.db.Grant(ctx, j.ID, runner, s.SHA256, time.Now()); !ok || err != nil {
+		t.Fatal(why, err)
+	}
+	if out, err := w.Commit(ctx); out != archive.Done {
+		t.Fatal(out, err)
+	}
+	if done, why, err := d.tm.Settler.Complete(ctx, d.job(j.ID)); done || err != nil || why == "" {
+		t.Errorf("done %v, why %q, err %v", done, why, err)
+	}
+}

@@ -81,11 +81,6 @@ func (t *TaskManager) sweepRow(ctx context.Context, b coffer.Backup, rep *SweepR
 	if err != nil {
 		return err
 	}
-	if b.Deleted { // what comes late is dead before it comes
-		if err := archive.Tombstone(ctx, place, b.ID); err != nil {
-			return err
-		}
-	}
 	return t.wipe(ctx, place, b.ID, j.Runner, true, rep)
 }
 
@@ -116,9 +111,23 @@ func (t *TaskManager) sweepPlace(ctx context.Context, p records.Place, rep *Swee
 	return first
 }
 
+// endUploads ends what a good backup has begun and does not know of: the answer to
+// the beginning was lost, and another upload took its place.
+func endUploads(ctx context.Context, place archive.Place, o archive.Owned) error {
+	for _, u := range o.Uploads {
+		if err := place.Store.Abort(ctx, u); err != nil {
+			return coffer.Wrap("end the forgotten upload of "+u.Name, err)
+		}
+	}
+	return nil
+}
+
 // sweepOrphan wipes a backup of our intent that has no row.
 func (t *TaskManager) sweepOrphan(ctx context.Context, place archive.Place, o archive.Owned, rep *SweepReport) error {
-	_, err := t.Records.BackupByID(ctx, o.ID)
+	b, err := t.Records.BackupByID(ctx, o.ID)
+	if err == nil && b.State == coffer.Completed {
+		return endUploads(ctx, place, o)
+	}
 	if !coffer.IsKind(err, coffer.KindNotFound) {
 		return coffer.Wrap("read the backup's row", err) // what has a row is judged by it
 	}
