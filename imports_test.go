@@ -35,7 +35,7 @@ var mayImport = map[string]string{
 	// adapters
 	"internal/store/file":   ". internal/retry internal/store",
 	"internal/bus/local":    ". internal/bus",
-	"internal/bus/unix":     ". internal/bus",
+	"internal/bus/unix":     ". internal/bus internal/retry",
 	"internal/engine/mysql": ". internal/engine internal/guard internal/spool xbstream",
 
 	// laws

@@ -11,8 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/bus"
+	"github.com/cofferdb/coffer/internal/retry"
 )
 
 // Listen opens the socket, mode 0600. A socket that a dead server left is
@@ -22,8 +25,10 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, coffer.E(coffer.KindForbidden, op, "%w", err)
 	}
-	// The folder keeps others out while the socket is made.
+	// Others may pass through the folder: the socket is its owner's from the first.
+	before := unix.Umask(0o177)
 	ln, err := net.Listen("unix", path)
+	unix.Umask(before)
 	if err != nil {
 		return nil, coffer.E(coffer.KindInvalid, op, "%w", err).
 			WithHint("a socket's path has at most 107 bytes: choose a shorter state folder")
@@ -34,6 +39,9 @@ func Listen(path string) (net.Listener, error) {
 	}
 	return ln, nil
 }
+
+// acceptPause is the time between two tries to accept.
+const acceptPause = 100 * time.Millisecond
 
 // Serve lends b to whoever connects to ln, until ctx ends and every connection
 // has been closed.
@@ -46,8 +54,13 @@ func Serve(ctx context.Context, ln net.Listener, b bus.Bus, log *slog.Logger) er
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return coffer.E(coffer.KindInternal, "accept an agent", "%w", err)
+		}
+		if err != nil { // as when descriptors run out: those who are connected are served on
+			log.Warn("could not accept an agent; will try again", "err", err)
+			_ = retry.Sleep(ctx, acceptPause) // its end is seen by the next Accept
+			continue
 		}
 		wg.Go(func() {
 			p := &peer{bus: b, wire: newWire(c), log: log, serves: map[uint64]context.CancelFunc{}, asked: map[uint64]chan frame{}}
