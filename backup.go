@@ -65,6 +65,10 @@ type Verdict struct {
 	Text string    `json:"text,omitempty"`
 }
 
+// Damaged reports whether the stored bytes were found to be other than what was
+// written, when they were last looked at.
+func (v Verdict) Damaged() bool { return !v.At.IsZero() && !v.OK }
+
 // InstanceKind says where an instance came from.
 type InstanceKind string
 

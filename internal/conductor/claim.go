@@ -82,7 +82,11 @@ func (c *Conductor) backupOrder(ctx context.Context, job coffer.Job, o *message.
 	}
 	o.Store, o.Container, o.Root, o.Depth = b.Store, b.Container, string(b.Root), b.Depth
 	if b.Parent != "" {
-		if err := c.chain(ctx, job.Project, b.Parent, o); err != nil {
+		chain, err := c.chain(ctx, job.Project, b.Parent, o)
+		if err != nil {
+			return err
+		}
+		if err := sound(chain); err != nil {
 			return err
 		}
 		o.Parent = &o.Chain[len(o.Chain)-1]
@@ -94,7 +98,7 @@ func (c *Conductor) backupOrder(ctx context.Context, job coffer.Job, o *message.
 }
 
 func (c *Conductor) restoreOrder(ctx context.Context, job coffer.Job, o *message.Order) error {
-	if err := c.chain(ctx, job.Project, job.Backup, o); err != nil {
+	if _, err := c.chain(ctx, job.Project, job.Backup, o); err != nil {
 		return err
 	}
 	last := o.Chain[len(o.Chain)-1]
@@ -103,16 +107,28 @@ func (c *Conductor) restoreOrder(ctx context.Context, job coffer.Job, o *message
 }
 
 // chain fills in the whole chain that ends in id, checked.
-func (c *Conductor) chain(ctx context.Context, p coffer.ProjectID, id coffer.BackupID, o *message.Order) error {
+func (c *Conductor) chain(ctx context.Context, p coffer.ProjectID, id coffer.BackupID, o *message.Order) ([]coffer.Backup, error) {
 	chain, err := c.Records.Chain(ctx, p, id)
 	if err != nil {
-		return coffer.Wrap("read the chain", err)
+		return nil, coffer.Wrap("read the chain", err)
 	}
 	if err := coffer.CheckChain(chain); err != nil {
-		return err
+		return nil, err
 	}
 	for _, b := range chain {
 		o.Chain = append(o.Chain, link(b))
+	}
+	return chain, nil
+}
+
+// sound refuses an increment onto a chain that is known to be damaged: it would be
+// good in itself, and never restored.
+func sound(chain []coffer.Backup) error {
+	for _, b := range chain {
+		if b.Verified.Damaged() {
+			return coffer.E(coffer.KindNeedFull, "look at the chain that the increment stands on",
+				"backup %s was found damaged: %s", b.ID, b.Verified.Text).WithHint("take a full backup of this instance")
+		}
 	}
 	return nil
 }

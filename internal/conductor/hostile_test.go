@@ -154,3 +154,35 @@ func TestAnAgentClaimsItsOwnJobsOnly(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// No increment is taken onto what a verify has found damaged.
+func TestNoIncrementOntoADamagedChain(t *testing.T) {
+	t.Parallel()
+	c, db, in := newConductor(t, "")
+	full := create(t, db, in)
+	if _, err := db.Claim(t.Context(), full, runner, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := db.Complete(t.Context(), full, records.Completion{Manifest: "m"}); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	for _, ok := range []bool{true, false} {
+		if err := db.SetVerdict(t.Context(), coffer.BackupID(full), coffer.Verdict{At: time.Now(), OK: ok, Text: "part 3"}); err != nil {
+			t.Fatal(err)
+		}
+		b, err := db.CreateBackup(t.Context(), records.NewBackup{Project: project, Instance: in, Incremental: true, Name: "i", Store: "s", Quota: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := coffer.JobID(b.ID)
+		if _, err := c.claim(t.Context(), message.ClaimArgs{Job: id, Runner: runner}); ok != (err == nil) {
+			t.Fatal(ok, err)
+		}
+		if j, err := db.JobByID(t.Context(), id); err != nil || !ok && j.ErrKind != coffer.KindNeedFull {
+			t.Errorf("%+v %v", j, err)
+		}
+		if _, err := db.Fail(t.Context(), id, "", records.Ending{Error: "over"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

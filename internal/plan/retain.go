@@ -63,10 +63,11 @@ func holdChain(stays map[coffer.BackupID]bool, byID map[coffer.BackupID]coffer.B
 	}
 }
 
-// restorable reports whether b and all that it stands on is there and usable.
+// restorable reports whether b and all that it stands on is there, usable and not
+// known to be damaged.
 func restorable(byID map[coffer.BackupID]coffer.Backup, b coffer.Backup) bool {
 	for range coffer.MaxChain {
-		if !b.State.Usable() || b.Deleting || b.Deleted {
+		if !b.State.Usable() || b.Deleting || b.Deleted || b.Verified.Damaged() {
 			return false
 		}
 		if b.Parent == "" {
