@@ -114,6 +114,8 @@ func (t *TaskManager) Run(ctx context.Context, ready func()) error {
 }
 
 func (t *TaskManager) init() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -126,8 +128,6 @@ func (t *TaskManager) init() {
 	def(&t.Timings.Sweep, 5*time.Minute)
 	def(&t.Timings.Grace, 5*time.Minute)
 	def(&t.Timings.MaxQueue, 24*time.Hour)
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.own == nil {
 		t.own = map[coffer.JobID]context.CancelFunc{}
 		t.seen = map[string]time.Time{}
