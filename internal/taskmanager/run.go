@@ -1,6 +1,7 @@
 package taskmanager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -127,13 +128,14 @@ func (t *TaskManager) verify(ctx context.Context, job coffer.Job, p *progress) e
 		return coffer.Wrap("verify the backup", verr) // nobody can tell now: no verdict
 	}
 	v := coffer.Verdict{At: t.Now().UTC(), OK: verr == nil, Text: verdictText(rep, verr)}
-	if err := archive.State(ctx, place, b.ID, "verified", v); err != nil {
-		return coffer.Wrap("lay the statement beside the archive", err)
-	}
 	if err := t.Records.SetVerdict(ctx, b.ID, v); err != nil {
 		return coffer.Wrap("keep the verdict", err)
 	}
-	return verr
+	laid := coffer.Wrap("lay the statement beside the archive", archive.State(ctx, place, b.ID, "verified", v))
+	if verr != nil && laid != nil { // what was found counts for more than where it is written
+		return coffer.E(coffer.KindOf(verr), "verify the backup", "%w; and: %w", verr, laid).WithHint("%s", coffer.HintOf(verr))
+	}
+	return cmp.Or(verr, laid)
 }
 
 func (t *TaskManager) identities(ctx context.Context, p archive.Place, k coffer.KeyID) ([]age.Identity, error) {
