@@ -56,16 +56,20 @@ func judge(tool string, r guard.Report, redoBytes int64) error {
 		return coffer.E(coffer.KindTool, op, "table %s was renamed, dropped or damaged while it was to be copied, and is not in the backup",
 			ariaTable(r.Marks[markAria][0])).WithHint("take the backup again while no DDL runs on this table")
 	case len(r.Marks[markUnopened]) > 0:
-		return coffer.E(coffer.KindTool, op, "a table is not in the backup: %s", r.Marks[markUnopened][0])
+		return coffer.E(coffer.KindTool, op, "a table is not in the backup: %s", r.Marks[markUnopened][0]).
+			WithHint("see the server's error log for this table, then take the backup again")
 	case len(r.Marks[markRedo]) > 0, r.Exit != 0 && len(r.Marks[markRetry]) > 0:
 		return coffer.E(coffer.KindTool, op, "the tool could not copy the redo log as fast as the server overwrote it").
 			WithHint("innodb_log_file_size is %d MiB: make it larger, or take the backup at a quieter time or to a faster store", redoBytes>>20)
 	case r.Exit != 0 && len(r.Marks[markNoSpace]) > 0:
-		return coffer.E(coffer.KindNoSpace, op, "a disk is full: %s", r.Marks[markNoSpace][0])
+		return coffer.E(coffer.KindNoSpace, op, "a disk is full: %s", r.Marks[markNoSpace][0]).
+			WithHint("free space where the tool runs, then take the backup again")
 	case r.Exit != 0:
-		return r.Failure(tool)
+		return coffer.E(coffer.KindTool, op, "%w", r.Failure(tool)).
+			WithHint("see the server's error log; take the backup again when the server answers")
 	case len(r.Marks[markClosing]) == 0 || !strings.HasSuffix(lastLine(r), "completed OK!"):
-		return coffer.E(coffer.KindTool, op, "the tool exited with status 0 without its closing words; it said last: %s", r.LastWords(3))
+		return coffer.E(coffer.KindTool, op, "the tool exited with status 0 without its closing words; it said last: %s", r.LastWords(3)).
+			WithHint("take the backup again; if it happens again, run the tool by hand and compare its version with the server's")
 	}
 	return nil
 }

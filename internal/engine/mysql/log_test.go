@@ -38,6 +38,9 @@ func TestJudge(t *testing.T) {
 		if coffer.KindOf(err) != c.kind || !strings.Contains(fmt.Sprint(err), c.words) && c.words != "" {
 			t.Errorf("%s: %v", c.name, err)
 		}
+		if err != nil && coffer.HintOf(err) == "" {
+			t.Errorf("%s: %v comes without a hint", c.name, err)
+		}
 	}
 }
 
