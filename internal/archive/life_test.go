@@ -274,13 +274,16 @@ func survey(t *testing.T) {
 	strange := []string{
 		prefix + "0a200000-0000-4000-8000-00000000000a.xbstream.gz", // Trove's own
 		prefix + "0a200000-0000-4000-8000-00000000000a_00000000",
-		prefix + "holiday.jpg",
+		prefix + "holiday.jpg", prefix + "keys/to the door",
 		prefix + "0a300000-0000-4000-8000-00000000000a.intent.json", // broken
 	}
 	for _, name := range strange {
 		if _, err := mem.Put(t.Context(), name, store.Bytes([]byte("?")), nil); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := mem.Put(t.Context(), prefix+"keys/0a400000-0000-4000-8000-00000000000a.1.age", store.Bytes(nil), nil); err != nil {
+		t.Fatal(err)
 	}
 	strange = append(strange, prefix+archive.IntentName(in.Backup))
 	ours, strangers, err := archive.Survey(t.Context(), p, installation)

@@ -85,7 +85,7 @@ func (s *survey) note(name string) {
 	rel := strings.TrimPrefix(name, s.p.Prefix)
 	id, rest, ok := ownerOf(rel)
 	if !ok {
-		if s.p.Prefix != "" || !strings.HasPrefix(rel, "keys/") {
+		if !strings.HasPrefix(rel, "keys/") || !strings.HasSuffix(rel, ageSuffix) {
 			s.strangers = append(s.strangers, name)
 		}
 		return
