@@ -80,19 +80,35 @@ func (s *Store) create(p string) (*os.File, error) {
 	return s.root.OpenFile(p, flag, fileMode)
 }
 
-// copyAt writes b at off.
+// copyAt writes b at off, its chunks as they are: no buffer stands between.
 func copyAt(ctx context.Context, f *os.File, off int64, b store.Body) error {
-	w, r, left := io.NewOffsetWriter(f, off), b.Reader(), b.Size()
-	for left > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := io.CopyN(w, r, min(left, chunk))
-		if left -= n; err != nil {
-			return err
-		}
+	n, err := io.Copy(pieces{ctx, io.NewOffsetWriter(f, off)}, b.Reader())
+	if err == nil && n < b.Size() {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
 	}
 	return ctx.Err()
+}
+
+// pieces is a writer that looks at its context before each piece.
+type pieces struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (p pieces) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		if err := p.ctx.Err(); err != nil {
+			return n, err
+		}
+		k, err := p.w.Write(b[n:min(n+chunk, len(b))])
+		if n += k; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // publish gives the hidden, synced file tmp its name, once and for good.
