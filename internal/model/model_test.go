@@ -1,0 +1,68 @@
+package model
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cofferdb/coffer"
+)
+
+// TestHistories plays seeded random histories of the job life cycle. COFFER_SEED
+// replays one.
+func TestHistories(t *testing.T) {
+	t.Parallel()
+	if s := os.Getenv("COFFER_SEED"); s != "" {
+		seed, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		playSeed(t, seed)
+		return
+	}
+	n := 24
+	if testing.Short() {
+		n = 12
+	}
+	if s := os.Getenv("COFFER_HISTORIES"); s != "" {
+		n, _ = strconv.Atoi(s)
+	}
+	playMany(t, uint64(time.Now().UnixNano()), n)
+}
+
+// TestHeavyHistories plays ten thousand.
+func TestHeavyHistories(t *testing.T) {
+	if os.Getenv("COFFER_HEAVY") == "" {
+		t.Skip("COFFER_HEAVY is not set")
+	}
+	t.Parallel()
+	playMany(t, uint64(time.Now().UnixNano()), 10_000)
+}
+
+func playMany(t *testing.T, first uint64, n int) {
+	t.Logf("seeds from %d", first)
+	for k := range uint64(n) {
+		seed := first + k
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			playSeed(t, seed)
+		})
+	}
+}
+
+func playSeed(t *testing.T, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, seed)
+		defer w.close()
+		h := &history{
+			world: w, rng: rand.New(rand.NewPCG(seed, 1)),
+			known: map[coffer.BackupID]string{}, stale: map[coffer.BackupID]bool{},
+		}
+		defer w.fatalOnError(t, seed)
+		h.play(20 + h.rng.IntN(20))
+	})
+}
