@@ -125,7 +125,7 @@ func endUploads(ctx context.Context, place archive.Place, o archive.Owned) error
 // sweepOrphan wipes a backup of our intent that has no row.
 func (t *TaskManager) sweepOrphan(ctx context.Context, place archive.Place, o archive.Owned, rep *SweepReport) error {
 	b, err := t.Records.BackupByID(ctx, o.ID)
-	if err == nil && b.State == coffer.Completed {
+	if o.Manifest && !o.Dead && (coffer.IsKind(err, coffer.KindNotFound) || err == nil && b.State == coffer.Completed) {
 		return endUploads(ctx, place, o)
 	}
 	if !coffer.IsKind(err, coffer.KindNotFound) {
