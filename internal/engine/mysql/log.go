@@ -28,11 +28,13 @@ const (
 // mostIgnored bounds how many ignored tablespaces can be judged one by one.
 const mostIgnored = 4000
 
-// rules is what the guard looks for in mariadb-backup's log.
+// rules is what the guard looks for in mariadb-backup's log. Writers of
+// non-transactional tables wait from the stage FLUSH on: in it 10.11 copies what
+// MyISAM, CSV and their like hold. Tools that copy them later name BLOCK_DDL first.
 func rules(opt engine.Options, timings guard.Rules) guard.Rules {
 	timings.Stages = []guard.Stage{
 		{Name: stageDDL, Begin: `Starting BACKUP STAGE START`, End: `Acquired locks for BACKUP STAGE START`, Max: opt.MaxDDLWait, Locked: true},
-		{Name: stageNonTrans, Begin: `Started BACKUP STAGE BLOCK_DDL`, End: `All tables unlocked`, Max: opt.MaxBlockNonTrans, Locked: true},
+		{Name: stageNonTrans, Begin: `Start(?:ing BACKUP STAGE FLUSH|ed BACKUP STAGE BLOCK_DDL)`, End: `All tables unlocked`, Max: opt.MaxBlockNonTrans, Locked: true},
 		{Name: stageCommit, Begin: `Starting BACKUP STAGE BLOCK_COMMIT`, End: `All tables unlocked`, Max: opt.MaxBlock, Locked: true},
 	}
 	timings.Marks = []guard.Mark{
