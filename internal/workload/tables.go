@@ -47,6 +47,10 @@ func CheckTables(ctx context.Context, db *sql.DB, schema string) error {
 	return nil
 }
 
+// stillOpen is what the server says of a MyISAM table that was copied while it was
+// open and nobody wrote. It is no fault; the check goes on and says what it finds.
+const stillOpen = "using or hasn't closed the table properly"
+
 // checkTable wants the answer's last line to be a status of OK, and no error or
 // warning before it.
 func checkTable(ctx context.Context, db *sql.DB, n tableName) error {
@@ -64,6 +68,9 @@ func checkTable(ctx context.Context, db *sql.DB, n tableName) error {
 		}
 		switch strings.ToLower(kind) {
 		case "error", "warning":
+			if strings.HasSuffix(text, stillOpen) {
+				continue
+			}
 			return coffer.E(coffer.KindCorrupt, op, "%s: %s: %s", n, kind, text)
 		case "status":
 			well = text == "OK" || text == "Table is already up to date"
