@@ -97,7 +97,7 @@ func (w *world) jobRow(id coffer.JobID) coffer.Job {
 // within waits for a condition in the bubble's time.
 func (w *world) within(d time.Duration, what string, ok func() bool) {
 	w.t.Helper()
-	for end := time.Now().Add(d); !ok(); time.Sleep(500 * time.Millisecond) {
+	for end := time.Now().Add(d); !ok(); time.Sleep(time.Second) {
 		if time.Now().After(end) {
 			w.t.Fatalf("not within %s: %s", d, what)
 		}

@@ -37,6 +37,11 @@ func role(name string) string {
 }
 
 func (g gatedStore) Put(ctx context.Context, name string, b store.Body, m store.Meta) (o store.Object, err error) {
+	if role(name) == "manifest" {
+		g.w.mu.Lock()
+		g.w.manifest = b
+		g.w.mu.Unlock()
+	}
 	err = g.l.through("put "+role(name), func() (err error) { o, err = g.w.theStore().Put(ctx, name, b, m); return err })
 	return o, err
 }

@@ -54,6 +54,8 @@ type world struct {
 	mu      sync.Mutex
 	story   []string
 	snap    string // a copy of the records
+
+	manifest store.Body // the last that an agent was about to write
 }
 
 // process is a role or two with one life.
@@ -73,7 +75,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{
 		t: t, ctx: t.Context(), dir: tempDir(t), bus: local.New(local.WithLog(slog.New(slog.DiscardHandler))),
 		wx: &weather{rng: rand.New(rand.NewPCG(seed, 2))}, mem: storetest.NewMemory(), begun: time.Now(),
-		timings: taskmanager.Timings{Ring: time.Second, Rescue: 3 * time.Second, Sweep: 45 * time.Second, Grace: time.Minute},
+		timings: taskmanager.Timings{Ring: 4 * time.Second, Rescue: 4 * time.Second, Sweep: 25 * time.Second, Grace: 20 * time.Second},
 	}
 	w.faulty = &storetest.Faulty{Full: w.mem}
 	w.store = w.faulty
@@ -153,7 +155,7 @@ func (w *world) newServer(name string) *process {
 		db, b, st := gatedDB{w.db, p.l}, gatedBus{w.bus, p.l, w.wx}, stores{w, p.l}
 		log := slog.New(slog.DiscardHandler)
 		s := &settle.Settler{Records: db, Stores: st, Now: time.Now, Failpoint: failpoint(p.l)}
-		p.cond = &conductor.Conductor{Records: db, Bus: b, Settler: s, Log: log, Now: time.Now, Drain: 2 * time.Second}
+		p.cond = &conductor.Conductor{Records: db, Bus: b, Settler: s, Log: log, Now: time.Now, Drain: 4 * time.Second}
 		p.tasks = &taskmanager.TaskManager{
 			ID: coffer.AgentID(name), Boot: coffer.NewNonce(), Records: db, Bus: b, Stores: st, Settler: s,
 			Log: log, Now: time.Now, Timings: w.timings,
@@ -169,7 +171,7 @@ func (w *world) startAgent(i int) {
 		p.agent = &agent.Agent{
 			ID: w.agentID(i), Boot: coffer.NewNonce(), Bus: gatedBus{w.bus, p.l, w.wx}, Stores: stores{w, p.l},
 			Engines: tools{w.fakes[i], p.l}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-			Config:   agent.Config{StateDir: state, SpoolDir: w.dir, Workers: 1, InFlight: 8 << 10, Heartbeat: 10 * time.Second},
+			Config:   agent.Config{StateDir: state, SpoolDir: w.dir, Workers: 1, InFlight: 8 << 10, Heartbeat: 20 * time.Second},
 			Boottime: func() time.Duration { return time.Since(w.begun) + time.Second }, Failpoint: failpoint(p.l),
 		}
 		return []func(context.Context, func()) error{p.agent.Run}
