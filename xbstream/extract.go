@@ -239,14 +239,14 @@ func (x *extractor) order(c Chunk) error {
 // classed gives a file system's refusal its kind: names that contradict each
 // other are the stream's fault, a full disk is the target's.
 func classed(err error) error {
-	kind := coffer.KindInternal
+	kind, hint := coffer.KindInternal, ""
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		kind = coffer.KindNoSpace
+		kind, hint = coffer.KindNoSpace, "free space where the files go, or choose another folder"
 	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTEMPTY):
 		kind = coffer.KindCorrupt
 	}
-	return &coffer.Error{Kind: kind, Op: "write a file", Err: err}
+	return &coffer.Error{Kind: kind, Op: "write a file", Err: err, Hint: hint}
 }
