@@ -1,6 +1,7 @@
 package survive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -58,6 +59,7 @@ type settings struct {
 	spoolBytes int64
 	stateDir   string // of the records; "" is a folder of the world's
 	spoolDir   string
+	storeDir   string
 	keys       *keyring.Ring // its Recipients and IdentityFile are taken
 }
 
@@ -100,7 +102,7 @@ func newWorld(t *testing.T, src *source, set settings) *world {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	w := &world{
-		t: t, dir: dir, set: set, src: src, root: filepath.Join(dir, "store"),
+		t: t, dir: dir, set: set, src: src, root: cmp.Or(set.storeDir, filepath.Join(dir, "store")),
 		agentID: coffer.AgentID(coffer.NewUUID()), instance: coffer.InstanceID(coffer.NewUUID()),
 	}
 	w.file, err = file.New(w.root, file.Options{Create: true})

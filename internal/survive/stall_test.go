@@ -45,6 +45,7 @@ func (s *source) heavyTail(t *testing.T) {
 	t.Helper()
 	s.Exec(t, "USE "+workload.DefaultSchema, "CREATE TABLE tail (b TEXT NOT NULL) ENGINE=CSV",
 		"INSERT INTO tail SELECT CONCAT_WS('', MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND())) FROM seq_1_to_60000")
+	s.sum(t)
 }
 
 // stallFrom makes the store take nothing, for d, from the moment at which cond is
