@@ -13,7 +13,7 @@ import (
 )
 
 // TestHistories plays seeded random histories of the job life cycle. COFFER_SEED
-// replays one.
+// replays one, COFFER_HISTORIES says how many.
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	if s := os.Getenv("COFFER_SEED"); s != "" {
@@ -24,23 +24,30 @@ func TestHistories(t *testing.T) {
 		playSeed(t, seed)
 		return
 	}
-	n := 24
-	if testing.Short() {
-		n = 12
+	n := 60
+	if slow || testing.Short() {
+		n = 10
 	}
 	if s := os.Getenv("COFFER_HISTORIES"); s != "" {
-		n, _ = strconv.Atoi(s)
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
 	}
 	playMany(t, uint64(time.Now().UnixNano()), n)
 }
 
-// TestHeavyHistories plays ten thousand.
+// TestHeavyHistories plays ten thousand, or a thousand under the race detector.
 func TestHeavyHistories(t *testing.T) {
 	if os.Getenv("COFFER_HEAVY") == "" {
 		t.Skip("COFFER_HEAVY is not set")
 	}
 	t.Parallel()
-	playMany(t, uint64(time.Now().UnixNano()), 10_000)
+	n := 10_000
+	if slow {
+		n = 1_000
+	}
+	playMany(t, uint64(time.Now().UnixNano()), n)
 }
 
 func playMany(t *testing.T, first uint64, n int) {

@@ -1,7 +1,9 @@
 package model
 
 import (
+	"hash/crc32"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +17,9 @@ import (
 func scene(t *testing.T, play func(w *world)) {
 	t.Helper()
 	t.Parallel()
+	if slow && strings.Contains(t.Name(), "/") && crc32.ChecksumIEEE([]byte(t.Name()))%3 != 0 {
+		t.Skip("a third of the steps under the race detector, all without it")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		defer w.close()
@@ -160,13 +165,12 @@ func TestDeadline(t *testing.T) {
 // TestLease: silence counts only while the drained counter moves.
 func TestLease(t *testing.T) {
 	scene(t, func(w *world) {
-		w.faulty.Plan(storetest.Fault{Op: storetest.Stat, Name: "none"})
 		id := w.running("tool", kill)
-		w.server.l.arm("RaiseCounter", stop) // the conductors' queue is never seen empty again
-		w.within(time.Minute, "the server stands", w.server.l.isStopped)
+		w.server.l.stop() // beats may wait in the queue: nobody sees it empty
+		observer := w.newControl("observer", false)
 		time.Sleep(10 * time.Minute)
-		if got := w.row(id).State; got != coffer.Building {
-			t.Errorf("it is %s though nobody could know", got)
+		if got := w.jobRow(coffer.JobID(id)); got.Lost || got.State != coffer.Building {
+			t.Errorf("it is %s, lost %v, though nobody could know", got.State, got.Lost)
 		}
 		w.server.l.wake()
 		time.Sleep(20 * time.Second)
@@ -174,6 +178,7 @@ func TestLease(t *testing.T) {
 			t.Error("an outage was counted as silence")
 		}
 		w.ends(time.Minute, coffer.JobID(id))
+		observer.finish()
 	})
 }
 

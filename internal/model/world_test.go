@@ -75,7 +75,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{
 		t: t, ctx: t.Context(), dir: tempDir(t), bus: local.New(local.WithLog(slog.New(slog.DiscardHandler))),
 		wx: &weather{rng: rand.New(rand.NewPCG(seed, 2))}, mem: storetest.NewMemory(), begun: time.Now(),
-		timings: taskmanager.Timings{Ring: 4 * time.Second, Rescue: 4 * time.Second, Sweep: 25 * time.Second, Grace: 20 * time.Second},
+		timings: taskmanager.Timings{Ring: 8 * time.Second, Rescue: 5 * time.Second, Sweep: 25 * time.Second, Grace: 20 * time.Second},
 	}
 	w.faulty = &storetest.Faulty{Full: w.mem}
 	w.store = w.faulty
@@ -150,15 +150,21 @@ func (w *world) launch(name string, build func(p *process) []func(context.Contex
 
 func (w *world) startServer() { w.server = w.newServer("server") }
 
-func (w *world) newServer(name string) *process {
+func (w *world) newServer(name string) *process { return w.newControl(name, true) }
+
+// newControl is a task manager, beside a conductor or alone.
+func (w *world) newControl(name string, conducts bool) *process {
 	return w.launch(name, func(p *process) []func(context.Context, func()) error {
 		db, b, st := gatedDB{w.db, p.l}, gatedBus{w.bus, p.l, w.wx}, stores{w, p.l}
 		log := slog.New(slog.DiscardHandler)
 		s := &settle.Settler{Records: db, Stores: st, Now: time.Now, Failpoint: failpoint(p.l)}
-		p.cond = &conductor.Conductor{Records: db, Bus: b, Settler: s, Log: log, Now: time.Now, Drain: 4 * time.Second}
+		p.cond = &conductor.Conductor{Records: db, Bus: b, Settler: s, Log: log, Now: time.Now, Drain: 5 * time.Second}
 		p.tasks = &taskmanager.TaskManager{
 			ID: coffer.AgentID(name), Boot: coffer.NewNonce(), Records: db, Bus: b, Stores: st, Settler: s,
 			Log: log, Now: time.Now, Timings: w.timings,
+		}
+		if !conducts {
+			return []func(context.Context, func()) error{p.tasks.Run}
 		}
 		return []func(context.Context, func()) error{p.cond.Run, p.tasks.Run}
 	})
