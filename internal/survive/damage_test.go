@@ -165,7 +165,9 @@ func TestIndexIsNotNeeded(t *testing.T) {
 	b := w.good("")
 	index := archive.IndexName(b.ID, false)
 	w.rewrite(index, func(x []byte) []byte { x[len(x)/2] ^= 1; return x })
-	w.restores(b)
+	if _, j := w.restore(b.ID); !ok(j) {
+		t.Errorf("restore with a spoiled index: %s", j.Error)
+	}
 	w.must(os.Remove(w.path(index)))
 	w.restores(b)
 	src.change(t)

@@ -3,6 +3,7 @@ package survive
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func spoilings() map[string]storetest.Fault {
 		"cuts what it reads": {Cut: true, CutAt: 7},
 		"flips a bit":        {Flip: true, FlipAt: 5},
 		"is slow":            {Do: func(ctx context.Context) { wait(ctx, 400*time.Millisecond) }},
-		"stalls":             {Do: func(ctx context.Context) { wait(ctx, 3*time.Second) }, Times: 2},
+		"stalls":             {Do: func(ctx context.Context) { wait(ctx, 1500*time.Millisecond) }, Times: 2},
 	}
 }
 
@@ -50,9 +51,35 @@ func TestStoreFailsOnTheNthCall(t *testing.T) {
 	calls := w.callsOfABackup()
 	for i, mode := range modes {
 		n := 1 + i*(calls-2)/len(modes) // the calls are not always quite as many
-		w.spoiled(mode, n, i%4 == 0)
+		w.spoiled(mode, n, i%6 == 0)
 	}
-	w.restores(w.good("last"))
+	b := w.good("last")
+	for i, mode := range []string{"fails once", "flips a bit", "refuses", "cuts what it reads", "lies of sizes", "is slow"} {
+		w.readSpoiled(b, mode, 1+i)
+	}
+	w.restores(b)
+}
+
+// readSpoiled restores a backup while one reading call after another goes wrong: it
+// succeeds, or leaves nothing.
+func (w *world) readSpoiled(b coffer.Backup, mode string, n int) {
+	w.t.Helper()
+	once, always := spoilings()[mode], spoilings()[mode]
+	once.N, always.Times, always.Op = n, -1, storetest.Open
+	for _, fault := range []storetest.Fault{once, always} {
+		if fault.Times < 0 && fault.Kind == coffer.KindUnavailable {
+			continue // it would wait for as long as the store is away
+		}
+		w.faulty(fault)
+		dir, j := w.restore(b.ID)
+		w.use(w.file)
+		w.t.Logf("restore, call %d of %q %s: %s %s", fault.N, fault.Op, mode, j.State, j.Error)
+		if ok(j) {
+			w.must(os.RemoveAll(dir))
+			continue
+		}
+		empty(w.t, dir)
+	}
 }
 
 // TestHeavyStoreFailsOnEveryCall does so with every call and in every way.
@@ -88,7 +115,7 @@ func (w *world) spoiled(mode string, n int, restore bool) {
 	b, err := w.create("")
 	w.must(err)
 	if fault.Times < 0 { // it must not wait for ever: the store is mended after a while
-		mend := time.AfterFunc(4*time.Second, func() { w.use(w.file) })
+		mend := time.AfterFunc(2*time.Second, func() { w.use(w.file) })
 		defer mend.Stop()
 	}
 	b = w.settled(b.ID, 2*time.Minute)

@@ -138,7 +138,7 @@ func TestStoreStalls(t *testing.T) {
 	for _, where := range []string{"copy", "flush", "lock"} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
-			stall(t, where, engine.Options{MaxDDLWait: 3 * time.Second, MaxBlockNonTrans: 4 * time.Second, MaxBlock: 3 * time.Second}, 10*time.Second)
+			stall(t, where, engine.Options{MaxDDLWait: 2 * time.Second, MaxBlockNonTrans: 3 * time.Second, MaxBlock: 2 * time.Second}, 7*time.Second)
 		})
 	}
 }
