@@ -2,6 +2,7 @@ package model
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,35 @@ func TestDeleteChain(t *testing.T) {
 				t.Errorf("%s: deleted %v, left %v", b, w.row(b).Deleted, w.objectsOf(b))
 			}
 		}
+	})
+}
+
+// TestRefusedChild: a FAILED increment whose delete the store refuses does not undo
+// the delete of its parent, which may have begun.
+func TestRefusedChild(t *testing.T) {
+	scene(t, func(w *world) {
+		full := w.full(0)
+		w.agents[0].l.arm("tool", stop)
+		inc, err := w.backup(0, true)
+		w.must(err)
+		w.within(time.Minute, "the increment runs", w.agents[0].l.isStopped)
+		w.must(w.cancel(coffer.JobID(inc)))
+		w.agents[0].l.wake()
+		if got := w.ends(time.Minute, coffer.JobID(inc)); got != coffer.Failed {
+			t.Fatalf("the increment is %s", got)
+		}
+		w.faulty.Plan(
+			storetest.Fault{Op: storetest.Delete, Name: string(inc), Kind: coffer.KindForbidden, Times: -1},
+			storetest.Fault{Op: storetest.Delete, Name: string(full) + ".index", Do: func(ctx context.Context) {
+				pause(ctx, 10*time.Second) // the parent's manifest is gone, the rest takes its time
+			}},
+		)
+		id, err := w.job(coffer.JobDelete, full, true)
+		w.must(err)
+		if got := w.ends(2*time.Minute, id); got != coffer.Completed || !w.row(full).Deleted {
+			t.Errorf("the parent's delete is %s, its row %s", got, w.row(full).State)
+		}
+		w.within(time.Minute, "the increment is DELETE_FAILED", func() bool { return w.row(inc).State == coffer.DeleteFailed })
 	})
 }
 

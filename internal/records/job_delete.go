@@ -148,11 +148,13 @@ func deleteFailed(c conn, backup coffer.BackupID, e Ending) error {
 }
 
 // giveUpWaiting ends the deletes of all that the backup stands on: they wait for
-// a child that stays. Nothing of theirs has been touched.
+// a child that stays. Nothing of theirs has been touched: a child that holds its
+// parent keeps the parent's delete from being claimed. One that holds it no more,
+// since it was FAILED, keeps nobody waiting.
 func giveUpWaiting(c conn, backup coffer.BackupID, e Ending) error {
 	e.Error = clip("backup "+string(backup)+", which stands on it, could not be deleted: "+e.Error, maxText)
 	for range coffer.MaxChain {
-		parent, found, err := one(c, scanString, `SELECT parent FROM backups WHERE id = ?`, backup)
+		parent, found, err := one(c, scanString, `SELECT parent FROM backups WHERE id = ? AND holds = 1`, backup)
 		if err != nil || !found || parent == "" {
 			return err
 		}
