@@ -86,7 +86,7 @@ func TestSpoolIsFull(t *testing.T) {
 			src.heavyTail(t)
 			w := newWorld(t, src, set)
 			log := w.teeing()
-			w.stallFrom(5*time.Second, func() bool { return said(log, flush) }, func() bool { return true })
+			w.stallFrom(3*time.Second, func() bool { return said(log, flush) }, func() bool { return true })
 			b := w.settled(w.begin(), time.Minute)
 			w.failed(b, "", coffer.KindNoSpace)
 			w.use(w.file)
