@@ -27,12 +27,12 @@ func (s *Store) Put(ctx context.Context, name string, b store.Body, _ store.Meta
 	if err := s.free(op, name); err != nil {
 		return store.Object{}, err
 	}
-	tmp, err := s.hide(ctx, op, b)
+	h, err := s.hide(ctx, op, b)
 	if err != nil {
 		return store.Object{}, err
 	}
-	defer func() { _ = s.root.Remove(tmp) }()
-	return s.publish(op, tmp, name)
+	defer h.drop()
+	return s.publish(op, h, name)
 }
 
 // free is KindExists when name is taken already, before anything is written.
@@ -47,20 +47,21 @@ func (s *Store) free(op, name string) error {
 	}
 }
 
-// hide writes b into a new hidden file, synced, and returns its path.
-func (s *Store) hide(ctx context.Context, op string, b store.Body) (string, error) {
-	tmp := path.Join(Hidden, putPrefix+coffer.NewNonce())
-	f, err := s.create(tmp)
-	if err != nil {
-		return "", fail(op, err)
+// hide writes b into a file that nobody sees, synced: one without a name, which
+// is gone with its writer, where the file system can do that.
+func (s *Store) hide(ctx context.Context, op string, b store.Body) (h hidden, err error) {
+	h = hidden{root: s.root}
+	if h.f, err = s.unnamed(); err != nil {
+		h.path = path.Join(Hidden, putPrefix+coffer.NewNonce())
+		if h.f, err = s.create(h.path); err != nil {
+			return h, fail(op, err)
+		}
 	}
-	err = copyAt(ctx, f, 0, b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		_ = s.root.Remove(tmp)
-		return "", fail(op, err)
+	if err = errors.Join(copyAt(ctx, h.f, 0, b), h.f.Sync()); err != nil {
+		h.drop()
+		return h, fail(op, err)
 	}
-	return tmp, nil
+	return h, nil
 }
 
 // create makes a hidden file, and the hidden folder when that is missing.
@@ -111,14 +112,11 @@ func (p pieces) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// publish gives the hidden, synced file tmp its name, once and for good.
-func (s *Store) publish(op, tmp, name string) (store.Object, error) {
+// publish gives the hidden, synced file its name, once and for good.
+func (s *Store) publish(op string, h hidden, name string) (store.Object, error) {
 	var err error
 	for range 100 { // a delete next door may remove the folders just made
-		if err = s.root.Link(tmp, name); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		if _, gone := s.root.Lstat(tmp); gone != nil {
+		if err = h.link(name); !errors.Is(err, fs.ErrNotExist) || h.gone() {
 			break
 		}
 		if made := s.mkdirs(path.Dir(name)); made != nil && !errors.Is(made, fs.ErrNotExist) {
@@ -127,7 +125,7 @@ func (s *Store) publish(op, tmp, name string) (store.Object, error) {
 		}
 	}
 	if errors.Is(err, fs.ErrExist) || absent(err) {
-		err = s.clash(err, tmp, name)
+		err = s.clash(err, h, name)
 	}
 	if err != nil {
 		return store.Object{}, fail(op, err)
@@ -144,7 +142,7 @@ func (s *Store) publish(op, tmp, name string) (store.Object, error) {
 
 // clash tells a name that is taken from one that can never be: a path that has a
 // folder where the object should be, or an object where a folder should be.
-func (s *Store) clash(err error, tmp, name string) error {
+func (s *Store) clash(err error, h hidden, name string) error {
 	if fi, e := s.root.Lstat(name); e == nil {
 		if fi.Mode().IsRegular() {
 			return err
@@ -156,8 +154,8 @@ func (s *Store) clash(err error, tmp, name string) error {
 			return coffer.E(coffer.KindInvalid, "publish", "%q is an object here, it cannot be a folder", dir)
 		}
 	}
-	if _, e := s.root.Lstat(tmp); e != nil {
-		return coffer.E(coffer.KindNotFound, "publish", "the hidden file was removed: %w", e)
+	if h.gone() {
+		return coffer.E(coffer.KindNotFound, "publish", "the hidden file was removed")
 	}
 	return err
 }

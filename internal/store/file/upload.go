@@ -45,12 +45,12 @@ func (s *Store) Begin(ctx context.Context, name string, _ store.Meta) (store.Upl
 	if err != nil {
 		return store.Upload{}, coffer.Wrap(op, err)
 	}
-	tmp, err := s.hide(ctx, op, store.Bytes(raw))
+	h, err := s.hide(ctx, op, store.Bytes(raw))
 	if err != nil {
 		return store.Upload{}, err
 	}
-	defer func() { _ = s.root.Remove(tmp) }()
-	if err := s.root.Link(tmp, sidecar(u.Token)); err != nil {
+	defer h.drop()
+	if err := h.link(sidecar(u.Token)); err != nil {
 		return store.Upload{}, fail(op, err)
 	}
 	if err := s.syncFolders(Hidden); err != nil {
@@ -108,7 +108,7 @@ func (s *Store) Complete(ctx context.Context, u store.Upload, parts []store.Part
 	if err != nil {
 		return store.Object{}, fail(op, err)
 	}
-	o, err := s.publish(op, data(u.Token), u.Name)
+	o, err := s.publish(op, hidden{root: s.root, path: data(u.Token)}, u.Name)
 	if err == nil {
 		s.forget(u.Token)
 	}
