@@ -148,7 +148,7 @@ func (p *pipe) place() (chunk []byte, ok bool) {
 				return make([]byte, chunkSize), true
 			}
 		}
-		if p.s.elastic {
+		if m := p.s.mode; m == elastic || m == roomy && p.s.ring.n+chunkSize <= p.s.ring.max/2 {
 			return nil, true
 		}
 		p.s.changed.Wait()

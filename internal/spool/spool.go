@@ -6,10 +6,12 @@
 // holds locks, a stalled store must not stall a database: the spool is elastic,
 // the tool's output is taken as fast as it comes, and what the sink has not taken
 // waits in an unlinked file of bounded size. When that is full, the copy fails at
-// once, so that the tool can be ended and the locks with it:
+// once, so that the tool can be ended and the locks with it. Between the two, while
+// some wait whom somebody else's clock protects, it is roomy: half of the file is
+// used, then it pushes back, and the other half stays for what comes:
 //
 //	tool ─▶ Pipe ─▶ memory ─▶ sink           firm
-//	tool ─▶ Pipe ─▶ memory ─▶ file ─▶ sink   elastic
+//	tool ─▶ Pipe ─▶ memory ─▶ file ─▶ sink   roomy, elastic
 //
 // The order of bytes never changes. The file is used as a ring, so its size bounds
 // what waits and not what passes.
@@ -41,7 +43,7 @@ type Spool struct {
 
 	mu      sync.Mutex
 	changed *sync.Cond // whenever anything below, or in a pipe, changes
-	elastic bool
+	mode    mode
 	cur     *pipe // the one that runs, or the one that failed
 	closed  bool
 	tasks   sync.WaitGroup
@@ -77,16 +79,29 @@ func Open(dir string, max int64) (*Spool, error) {
 }
 
 // Elastic makes the spool take all that comes, from now on.
-func (s *Spool) Elastic() { s.set(true) }
+func (s *Spool) Elastic() { s.set(elastic) }
+
+// Roomy makes the spool take what comes while half of the file has room, and push
+// back after that.
+func (s *Spool) Roomy() { s.set(roomy) }
 
 // Firm makes the spool push back again: no more is taken before the file is
 // empty and memory has room.
-func (s *Spool) Firm() { s.set(false) }
+func (s *Spool) Firm() { s.set(firm) }
 
-func (s *Spool) set(elastic bool) {
+// mode is how the spool takes what comes.
+type mode int
+
+const (
+	firm mode = iota
+	roomy
+	elastic
+)
+
+func (s *Spool) set(m mode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.elastic = elastic
+	s.mode = m
 	s.changed.Broadcast()
 }
 

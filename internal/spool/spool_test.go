@@ -110,6 +110,11 @@ func TestModes(t *testing.T) {
 		if got := s.Buffered(); got != src.taken() {
 			t.Fatalf("%d buffered, %d taken", got, src.taken())
 		}
+		s.Roomy()
+		synctest.Wait() // roomy: half of the file as well, then it pushes back
+		if n := src.taken(); n > memory+8<<20 || n < memory/2+7<<20 {
+			t.Fatalf("a roomy spool took %d bytes", n)
+		}
 		s.Elastic()
 		synctest.Wait() // elastic: it takes everything
 		if n := src.taken(); n != int64(len(data)) {

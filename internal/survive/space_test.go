@@ -76,17 +76,17 @@ func TestStoreIsFull(t *testing.T) {
 func TestSpoolIsFull(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(t *testing.T) settings{
-		"bound": func(*testing.T) settings { return settings{spoolBytes: 1 << 20} },
-		"disk":  func(t *testing.T) settings { return settings{spoolDir: small(t, "2m")} },
+		"bound": func(*testing.T) settings { return settings{spoolBytes: 256 << 10} },
+		"disk":  func(t *testing.T) settings { return settings{spoolDir: small(t, "512k")} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			set := set(t)
 			src := newSource(t, smallData, testenv.MariaDBOptions{})
-			src.heavyTail(t)
+			src.lateTail(t)
 			w := newWorld(t, src, set)
 			log := w.teeing()
-			w.stallFrom(3*time.Second, func() bool { return said(log, flush) }, func() bool { return true })
+			w.stallFrom(3*time.Second, func() bool { return said(log, blockDDL) }, func() bool { return true })
 			b := w.settled(w.begin(), time.Minute)
 			w.failed(b, "", coffer.KindNoSpace)
 			w.use(w.file)

@@ -2,6 +2,7 @@ package survive
 
 import (
 	"context"
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,17 @@ func (s *source) heavyTail(t *testing.T) {
 	s.Exec(t, "USE "+workload.DefaultSchema, "CREATE TABLE tail (b TEXT NOT NULL) ENGINE=CSV",
 		"INSERT INTO tail SELECT CONCAT_WS('', MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND()), MD5(RAND())) FROM seq_1_to_60000")
 	s.sum(t)
+}
+
+// lateTail adds what the tool copies after BLOCK_DDL: a file of the kind that
+// describes a trigger, which the server never looks at.
+func (s *source) lateTail(t *testing.T) {
+	t.Helper()
+	b := make([]byte, 16<<20)
+	rand.Read(b)
+	if err := os.WriteFile(filepath.Join(s.DataDir, workload.DefaultSchema, "late.TRN"), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // stallFrom makes the store take nothing, for d, from the moment at which cond is

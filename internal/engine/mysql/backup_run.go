@@ -126,14 +126,15 @@ func firstCause(piped, tool error, report guard.Report) error {
 // edge acts on a stage's begin or end. It runs in the guard's reader and returns
 // at once: telling is left to tellHold.
 func (r *run) edge(e guard.StageEdge, buffer *spool.Spool, edges chan<- guard.StageEdge) {
-	if e.Name == stageNonTrans {
-		if e.Begin {
-			buffer.Elastic()
-			r.meter.phase.Store("lock")
-		} else {
-			buffer.Firm()
-			r.meter.phase.Store("tail")
-		}
+	switch {
+	case e.Name == stageNonTrans && e.Begin:
+		buffer.Roomy() // that wait has its bound, and may be for more than fits into any spool
+		r.meter.phase.Store("lock")
+	case e.Name == stageLast && e.Begin:
+		buffer.Elastic()
+	case e.Name == stageNonTrans:
+		buffer.Firm()
+		r.meter.phase.Store("tail")
 	}
 	select {
 	case edges <- e:
@@ -154,7 +155,7 @@ func (r *run) tellHolds(edges <-chan guard.StageEdge) {
 
 // tellHold makes an event of every hold that somebody may have felt.
 func (r *run) tellHold(e guard.StageEdge) {
-	if e.Begin || e.Took < time.Second {
+	if e.Begin || e.Took < time.Second || e.Name == stageLast {
 		return
 	}
 	who := map[string]string{

@@ -15,6 +15,7 @@ const (
 	stageDDL      = "ddl"      // other DDL waits behind the tool's own wait
 	stageNonTrans = "nontrans" // writers of non-transactional tables wait
 	stageCommit   = "commit"   // every commit waits
+	stageLast     = "last"     // everybody waits soon: nothing may be pushed back any more
 
 	markClosing  = "closing"
 	markAria     = "aria"
@@ -35,6 +36,7 @@ func rules(opt engine.Options, timings guard.Rules) guard.Rules {
 	timings.Stages = []guard.Stage{
 		{Name: stageDDL, Begin: `Starting BACKUP STAGE START`, End: `Acquired locks for BACKUP STAGE START`, Max: opt.MaxDDLWait, Locked: true},
 		{Name: stageNonTrans, Begin: `Start(?:ing BACKUP STAGE FLUSH|ed BACKUP STAGE BLOCK_DDL)`, End: `All tables unlocked`, Max: opt.MaxBlockNonTrans, Locked: true},
+		{Name: stageLast, Begin: `Started BACKUP STAGE BLOCK_DDL`, End: `All tables unlocked`, Locked: true},
 		{Name: stageCommit, Begin: `Starting BACKUP STAGE BLOCK_COMMIT`, End: `All tables unlocked`, Max: opt.MaxBlock, Locked: true},
 	}
 	timings.Marks = []guard.Mark{

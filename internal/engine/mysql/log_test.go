@@ -47,7 +47,7 @@ func TestJudge(t *testing.T) {
 func TestRulesCompileAndIgnoredSpacesAreRead(t *testing.T) {
 	t.Parallel()
 	r := rules(engine.Options{MaxBlock: time.Second}, guard.Rules{Silence: time.Minute})
-	if r.Silence != time.Minute || r.Stages[2].Max != time.Second {
+	if r.Silence != time.Minute || r.Stages[3].Max != time.Second {
 		t.Errorf("rules %+v", r)
 	}
 	line := "[00] 2026-11-24 10:44:16 Warning: We assume the  table was dropped during xtrabackup execution and ignore the tablespace ./shop/orders.ibd"
