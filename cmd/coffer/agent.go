@@ -46,6 +46,7 @@ func (c *agentCmd) Run(e *environment) error {
 	if c.Store == "" {
 		c.Store = filepath.Join(c.Server, "store")
 	}
+	limitMemory()
 	st, err := newStores(c.Store, false)
 	if err != nil {
 		return err

@@ -58,7 +58,8 @@ func (c *backupRunCmd) Run(e *environment) error {
 		return err
 	}
 	defer lock.Close()
-	p, err := assemble(e.ctx, settings{State: state, StoreDir: c.To, MakeStore: true, Recipients: c.Recipient, Log: e.log()})
+	limitMemory()
+	p, err := assemble(e.ctx, settings{State: state, StoreDir: c.To, MakeStore: true, NoHost: true, Recipients: c.Recipient, Log: e.log()})
 	if err != nil {
 		return err
 	}
@@ -264,7 +265,7 @@ func (p *parts) wait(ctx context.Context, e *environment, project coffer.Project
 			return (&coffer.Error{Kind: j.ErrKind, Op: string(j.Kind) + " " + string(j.ID), Err: failure(j.Error)}).WithHint("%s", j.Hint)
 		}
 		m.show(j.Phase, j.Progress, time.Now())
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			if ctx, err = p.interrupted(ctx, project, id); err != nil {
 				return err
 			}

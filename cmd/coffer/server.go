@@ -54,6 +54,7 @@ func (c *serverCmd) Run(e *environment) error {
 	if own {
 		c.Store = e.state.path("store")
 	}
+	limitMemory()
 	p, err := assemble(e.ctx, settings{
 		State: e.state, StoreDir: c.Store, MakeStore: own, Identity: c.Identity, Log: e.log(), SpoolBytes: c.SpoolBytes,
 		Options: engine.Options{MaxDDLWait: c.MaxDDLWait, MaxBlock: c.MaxBlock, MaxBlockNonTrans: c.MaxNonTx},

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	"filippo.io/age"
@@ -102,6 +104,7 @@ func (e engines) Engine(conn coffer.Conn) (engine.Engine, error) {
 type settings struct {
 	State      stateDir
 	StoreDir   string
+	NoHost     bool   // run no restored servers here
 	MakeStore  bool   // make StoreDir if it is absent
 	Identity   string // the operator's identity file; "" is keys/identity.txt if it is there
 	Recipients []string
@@ -200,21 +203,38 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 	if err != nil {
 		return nil, nil, coffer.E(coffer.KindInternal, "find this program", "%w", err)
 	}
-	h, err := host.New(host.Config{Root: s.State.path("hosted"), Log: s.Log})
-	if err != nil {
-		return nil, nil, coffer.Wrap("set up the host of restored servers", err)
-	}
 	a := &agent.Agent{
-		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Host: hostAdapter{h}, Keys: keys,
+		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Keys: keys,
 		Engines: engines{guard: []string{self, "guard"}, state: s.State.path("agent")},
 		Config: agent.Config{
-			StateDir: s.State.path("agent"), SpoolDir: s.State.path("spool"), SpoolBytes: s.SpoolBytes,
+			StateDir: s.State.path("agent"), SpoolDir: s.State.path("spool"), SpoolBytes: s.SpoolBytes, InFlight: inFlight,
 			Compression: string(codec.Zstd), Options: s.Options, Version: version(),
 		},
 		Log: s.Log, Now: time.Now, Failpoint: failpoint,
 	}
 	tuneAgent(&a.Config)
+	if s.NoHost {
+		return a, nil, nil
+	}
+	h, err := host.New(host.Config{Root: s.State.path("hosted"), Log: s.Log})
+	if err != nil {
+		return nil, nil, coffer.Wrap("set up the host of restored servers", err)
+	}
+	a.Host = hostAdapter{h}
 	return a, h, nil
+}
+
+// inFlight bounds the parts under way, in bytes: with it an agent stays below
+// 160 MiB, also while its store is away (docs/BENCHMARKS.md).
+const inFlight = 112 << 20
+
+// limitMemory tells the garbage collector what an agent may use, so that it does
+// not let the heap double. More cores have more frames under way. GOMEMLIMIT, where
+// set, wins.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(192+16*max(0, runtime.NumCPU()-2)) << 20)
+	}
 }
 
 // hostAdapter gives the agent the host and its folder.

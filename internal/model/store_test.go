@@ -108,7 +108,7 @@ type stores struct {
 }
 
 func (s stores) Open(context.Context, string) (store.Full, error) {
-	return gatedStore{s.w, s.l}, nil
+	return gatedStore(s), nil
 }
 
 func (stores) URL(_, object string) string { return "memory:" + object }

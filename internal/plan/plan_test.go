@@ -55,10 +55,8 @@ func replay(t *testing.T, text string) string {
 			out.WriteString("\n")
 		}
 		input, _, asks := strings.Cut(block, "\n----\n")
-		if input, bare := strings.CutSuffix(input, "\n----"); bare {
-			block, asks = input, true
-		}
-		input = strings.TrimSuffix(input, "\n----")
+		input, bare := strings.CutSuffix(input, "\n----")
+		asks = asks || bare
 		said := ""
 		for line := range strings.SplitSeq(input, "\n") {
 			if line != "" && !strings.HasPrefix(line, "#") {
