@@ -48,6 +48,7 @@ func end(action string) {
 	if err := unix.Kill(os.Getpid(), sig); err != nil {
 		os.Exit(86)
 	}
+	time.Sleep(20 * time.Millisecond) // another thread may take the signal: go no further meanwhile
 }
 
 var fired sync.Map

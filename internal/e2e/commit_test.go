@@ -84,7 +84,7 @@ func (w *world) dies(id coffer.BackupID) bool {
 func (w *world) became(id coffer.BackupID, step string, want coffer.State) rest.Backup {
 	w.t.Helper()
 	start := time.Now()
-	b := w.settled(id, 30*time.Second)
+	b := w.settled(id, 90*time.Second) // a verdict waits for two manifest deadlines
 	w.t.Logf("%-34s %s after %v %s", step, b.State, time.Since(start).Round(time.Millisecond), reason(b.Error))
 	if want != "" && b.State != want {
 		w.t.Errorf("killed at %q the backup is %s, want %s: %s", step, b.State, want, reason(b.Error))

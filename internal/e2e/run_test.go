@@ -205,3 +205,17 @@ func (c cron) restoredBy(id coffer.BackupID, more ...string) {
 	}
 	w.server.end(w.t, syscall.SIGTERM)
 }
+
+// A run sets up no restored servers, so nobody else has to reach its folder.
+func TestRunBelowAPrivateFolder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newDatabase(t, 4<<20, false))
+	private := filepath.Join(w.dir, "private")
+	if err := os.Mkdir(private, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := cron{w, filepath.Join(private, "b")}
+	if b := c.good(); b.State != coffer.Completed {
+		t.Errorf("%s", b.State)
+	}
+}
