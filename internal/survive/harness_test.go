@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +39,11 @@ import (
 
 func TestMain(m *testing.M) {
 	guard.Hook()
+	// These tests wait more than they work: twice as many at a time as there are cores.
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err) // the flag is the testing package's own
+	}
 	goleak.VerifyTestMain(m)
 }
 
