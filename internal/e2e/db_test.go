@@ -24,7 +24,7 @@ const dataBytes = 28 << 20
 
 func newDatabase(t *testing.T, bytes int64, write bool) *database {
 	t.Helper()
-	d := &database{Server: testenv.MariaDB(t, testenv.MariaDBOptions{LogFileMB: 48})}
+	d := &database{Server: testenv.MariaDB(t, testenv.MariaDBOptions{LogFileMB: 256})}
 	d.db = d.DB(t)
 	if err := workload.Fill(t.Context(), d.db, workload.FillOptions{Seed: 7, Bytes: bytes}); err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func newSource(t *testing.T, bytes int64, o testenv.MariaDBOptions) *source {
 	t.Helper()
 	testenv.Need(t, "mariadb-backup")
 	if o.LogFileMB == 0 {
-		o.LogFileMB = 48
+		o.LogFileMB = 256
 	}
 	s := &source{Server: testenv.MariaDB(t, o)}
 	s.db = s.DB(t)

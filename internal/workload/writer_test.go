@@ -132,7 +132,7 @@ func TestStopWhileCommitsHang(t *testing.T) {
 func TestCheckOfARealBackup(t *testing.T) {
 	t.Parallel()
 	tool := testenv.Need(t, "mariadb-backup")[0]
-	s := testenv.MariaDB(t, testenv.MariaDBOptions{LogFileMB: 48})
+	s := testenv.MariaDB(t, testenv.MariaDBOptions{LogFileMB: 256})
 	db := s.DB(t)
 	if err := workload.Fill(t.Context(), db, workload.FillOptions{Bytes: 16 << 20}); err != nil {
 		t.Fatal(err)

@@ -100,9 +100,6 @@ func (r *run) announce() {
 	if sameDevice(r.opt.SpoolDir, r.sight.facts.DataDir) {
 		r.event(coffer.Warn, "spool.on_data_volume", fmt.Sprintf("the spool in %s is on the database's own volume", r.opt.SpoolDir), nil)
 	}
-	for _, w := range r.sight.facts.Warnings {
-		r.event(coffer.Warn, "probe", w, nil)
-	}
 }
 
 func (r *run) event(level coffer.Level, code, text string, facts map[string]string) {

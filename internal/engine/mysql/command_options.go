@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,6 +40,9 @@ func readLogin(c coffer.Conn) (login, error) {
 			l.port = n
 		}
 	}
+	if l.user == "" {
+		l.user = ownName()
+	}
 	switch {
 	case l.socket != "" && !strings.HasPrefix(l.socket, "/"):
 		return l, coffer.E(coffer.KindInvalid, opCredentials, "the socket's path %q is not absolute", l.socket)
@@ -51,11 +55,24 @@ func readLogin(c coffer.Conn) (login, error) {
 	return l, nil
 }
 
+// ownName is whom a client is taken for that names no user, as MariaDB's own
+// clients do it: with the server's unix_socket plugin root needs no password.
+func ownName() string {
+	if os.Geteuid() == 0 {
+		return "root"
+	}
+	if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
+		return u.Username
+	}
+	return ""
+}
+
 // readOptions reads the groups for clients of an option file.
 func readOptions(path string) (map[string]string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, coffer.E(coffer.KindUnprocessable, opCredentials, "%w", err)
+		return nil, coffer.E(coffer.KindUnprocessable, opCredentials, "%w", err).
+			WithHint("the file must be on the agent's machine and readable for the agent, with user and password in its [client] group")
 	}
 	defer f.Close()
 	fi, err := f.Stat()

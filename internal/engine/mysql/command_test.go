@@ -66,6 +66,9 @@ func TestCredentialsFileMustBePrivate(t *testing.T) {
 	if _, err := readLogin(coffer.Conn{CredentialsFile: fifo}); !coffer.IsKind(err, coffer.KindInvalid) {
 		t.Errorf("a pipe: %v", err)
 	}
+	if l, err := readLogin(coffer.Conn{Socket: "/run/sock"}); err != nil || l.user != ownName() || l.user == "" {
+		t.Errorf("without a credentials file the login is %q, %v", l.user, err)
+	}
 	if _, err := readLogin(coffer.Conn{Socket: "run/sock"}); !coffer.IsKind(err, coffer.KindInvalid) {
 		t.Errorf("a relative socket: %v", err)
 	}

@@ -136,7 +136,7 @@ func engineOf(t testing.TB, s *testenv.Server) *Engine {
 
 func TestEngineKeepsTheLaw(t *testing.T) {
 	enginetest.Run(t, func(t *testing.T) (engine.Engine, enginetest.Source) {
-		src := newSource(t, testenv.MariaDBOptions{LogBin: true, LogFileMB: 32})
+		src := newSource(t, testenv.MariaDBOptions{LogBin: true, LogFileMB: 192})
 		return engineOf(t, src.Server), src
 	})
 }

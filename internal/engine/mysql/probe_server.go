@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -81,7 +82,19 @@ func (c *client) failed(ctx context.Context, err error) error {
 		where = net.JoinHostPort(c.login.host, strconv.Itoa(c.login.port))
 	}
 	return coffer.E(coffer.KindUnprocessable, opProbe, "%s: %w", where, err).
-		WithHint("does the server run, and are user and password in the credentials file right?")
+		WithHint("%s", advice(err, c.login.user))
+}
+
+// advice is what to do about an error of a query.
+func advice(err error, user string) string {
+	var refused *driver.MySQLError
+	switch {
+	case errors.As(err, &refused) && (refused.Number == 1044 || refused.Number == 1045 || refused.Number == 1698):
+		return fmt.Sprintf("are user (%s) and password in the credentials file right, and may this account come in from here?", user)
+	case errors.As(err, &refused):
+		return "ask the server's own log for more"
+	}
+	return "does the server run, and does it listen there?"
 }
 
 // ask reads the server's variables and its present position.

@@ -35,7 +35,7 @@ func tablespaces() []string {
 
 func newChainSource(t *testing.T) *chainSource {
 	testenv.Need(t, "mariadb-backup", "mbstream")
-	s := testenv.MariaDB(t, testenv.MariaDBOptions{LogBin: true, LogFileMB: 48, ExtraConfig: tablespaces()})
+	s := testenv.MariaDB(t, testenv.MariaDBOptions{LogBin: true, LogFileMB: 256, ExtraConfig: tablespaces()})
 	src := &chainSource{t: t, s: s, db: s.DB(t)}
 	s.Exec(t, "CREATE DATABASE app")
 	return src

@@ -46,7 +46,7 @@ func (l *ledger) run(ctx context.Context, t *testing.T, s *testenv.Server) {
 // torn, and none that began after its end is.
 func TestIncrementsUnderAWriter(t *testing.T) {
 	t.Parallel()
-	src := newSource(t, testenv.MariaDBOptions{LogBin: true, LogFileMB: 64})
+	src := newSource(t, testenv.MariaDBOptions{LogBin: true, LogFileMB: 256})
 	src.Exec(t, "CREATE TABLE shop.ledger (n INT PRIMARY KEY, sum CHAR(32)) CHARSET utf8mb4", "CREATE TABLE shop.entries (n INT PRIMARY KEY, b TEXT, KEY (b(20))) CHARSET utf8mb4")
 	e := engineOf(t, src.Server)
 	ctx, stop := context.WithCancel(t.Context())
@@ -114,6 +114,11 @@ func TestProbeTellsAndRefuses(t *testing.T) {
 	poor := filepath.Join(t.TempDir(), "poor.cnf")
 	if err := os.WriteFile(poor, []byte("[client]\nuser=poor\npassword=p\n"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	own := engineOf(t, src.Server)
+	own.cfg.Conn.CredentialsFile = ""
+	if _, err := own.Probe(t.Context(), engine.Base{}); os.Geteuid() == 0 && err != nil {
+		t.Errorf("root without a credentials file: %v", err)
 	}
 	src.Exec(t, "CREATE USER poor@localhost IDENTIFIED BY 'p'", "GRANT RELOAD, PROCESS ON *.* TO poor@localhost")
 	p := engineOf(t, src.Server)
