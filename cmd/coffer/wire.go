@@ -224,8 +224,8 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 	return a, h, nil
 }
 
-// inFlight bounds the parts under way, in bytes: with it an agent stays below
-// 160 MiB, also while its store is away (docs/BENCHMARKS.md).
+// inFlight bounds the parts under way, in bytes. It is less than the archive's own
+// default, which let a stalled agent reach 164 MiB (docs/BENCHMARKS.md).
 const inFlight = 112 << 20
 
 // limitMemory tells the garbage collector what an agent may use, so that it does
