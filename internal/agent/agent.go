@@ -79,13 +79,14 @@ type Agent struct {
 	// there. nil is nothing.
 	Failpoint func(step string)
 
-	journal *journal
-	mu      sync.Mutex
-	jobs    map[coffer.JobID]context.CancelCauseFunc
-	serving map[coffer.InstanceID]context.CancelFunc
-	beating sync.Mutex // one heartbeat at a time
-	beats   uint64
-	wake    chan struct{}
+	journal  *journal
+	mu       sync.Mutex
+	jobs     map[coffer.JobID]context.CancelCauseFunc
+	serving  map[coffer.InstanceID]context.CancelFunc
+	clearing map[coffer.InstanceID]bool // deleted instances whose servers are being removed
+	beating  sync.Mutex                 // one heartbeat at a time
+	beats    uint64
+	wake     chan struct{}
 	// The life of Run: jobs and topics that begin later belong to it.
 	life  context.Context
 	group *errgroup.Group
@@ -135,6 +136,7 @@ func (a *Agent) init() error {
 	}
 	a.jobs = map[coffer.JobID]context.CancelCauseFunc{}
 	a.serving = map[coffer.InstanceID]context.CancelFunc{}
+	a.clearing = map[coffer.InstanceID]bool{}
 	a.wake = make(chan struct{}, 1)
 	j, err := openJournal(a.Config.StateDir)
 	a.journal = j

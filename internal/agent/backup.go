@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"filippo.io/age"
@@ -59,6 +60,9 @@ func (a *Agent) backup(ctx context.Context, o message.Order, e *entry, d *diary)
 	}
 	a.step("parts stored")
 	for _, text := range res.Warnings {
+		if slices.Contains(facts.Warnings, text) {
+			continue // told before the tool began
+		}
 		d.event(coffer.Event{At: a.Now(), Level: coffer.Warn, Code: "warning", Text: text})
 	}
 	d.event(holds(res.Holds, a.Now()))

@@ -42,6 +42,7 @@ type desk struct {
 	ended   chan error
 	control context.CancelFunc
 	plane   chan struct{}
+	deleted func(message.HeartbeatArgs) []coffer.InstanceID // nil is none
 }
 
 func (d *desk) Open(context.Context, string) (store.Full, error) { return d.mem, nil }
@@ -85,7 +86,10 @@ func (d *desk) begin() {
 		return d.commit()
 	})
 	bus.Handle(mux, message.Report, func(context.Context, message.ReportArgs) (message.None, error) { return message.None{}, nil })
-	bus.Handle(mux, message.Heartbeat, func(context.Context, message.HeartbeatArgs) (message.HeartbeatReply, error) {
+	bus.Handle(mux, message.Heartbeat, func(_ context.Context, a message.HeartbeatArgs) (message.HeartbeatReply, error) {
+		if d.deleted != nil {
+			return message.HeartbeatReply{Deleted: d.deleted(a)}, nil
+		}
 		return message.HeartbeatReply{}, nil
 	})
 	bus.Handle(mux, message.Done, func(_ context.Context, a message.DoneArgs) (message.DoneReply, error) {
@@ -215,6 +219,8 @@ func TestAStoppedControlPlaneIsNoAnswer(t *testing.T) {
 type fakeHost struct {
 	dir     string
 	removed atomic.Int32
+	last    atomic.Value // the instance that was removed last
+	slots   []host.Slot
 }
 
 func (h *fakeHost) Prepare(_ context.Context, id coffer.InstanceID, _ int) (host.Slot, error) {
@@ -226,11 +232,16 @@ func (h *fakeHost) Start(context.Context, host.Slot, map[string]string) (coffer.
 	return coffer.Conn{Socket: "/s"}, nil
 }
 
-func (h *fakeHost) Remove(context.Context, coffer.InstanceID) error { h.removed.Add(1); return nil }
-func (h *fakeHost) Free() (int64, error)                            { return 1 << 40, nil }
-func (h *fakeHost) Dir() string                                     { return h.dir }
-func (h *fakeHost) Running() []host.Running                         { return nil }
-func (h *fakeHost) Run(ctx context.Context) error                   { <-ctx.Done(); return nil }
+func (h *fakeHost) Remove(_ context.Context, id coffer.InstanceID) error {
+	h.last.Store(string(id))
+	h.removed.Add(1)
+	return nil
+}
+func (h *fakeHost) Free() (int64, error)          { return 1 << 40, nil }
+func (h *fakeHost) Dir() string                   { return h.dir }
+func (h *fakeHost) Running() []host.Running       { return nil }
+func (h *fakeHost) Slots() ([]host.Slot, error)   { return h.slots, nil }
+func (h *fakeHost) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 
 // A restore that was given up while it went on leaves no server behind.
 func TestALostRestoreRemovesItsServer(t *testing.T) {

@@ -26,6 +26,7 @@ type Host interface {
 	Free() (int64, error)
 	Dir() string
 	Running() []host.Running
+	Slots() ([]host.Slot, error)
 	Run(ctx context.Context) error
 }
 

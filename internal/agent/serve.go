@@ -2,15 +2,12 @@ package agent
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"filippo.io/age"
-	"golang.org/x/sys/unix"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/archive"
@@ -104,6 +101,13 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		for _, r := range a.Host.Running() {
 			args.Health[r.Instance] = health(r)
 		}
+		slots, err := a.Host.Slots()
+		if err != nil {
+			return coffer.Wrap("list the restored servers", err)
+		}
+		for _, s := range slots {
+			args.Slots = append(args.Slots, s.Instance)
+		}
 	}
 	cctx, stop := context.WithTimeout(ctx, callTimeout)
 	defer stop()
@@ -116,6 +120,9 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		live[in.ID] = true
 		a.serveInstance(in.ID)
 	}
+	for _, id := range r.Deleted {
+		a.clear(id)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for id, stop := range a.serving {
@@ -125,6 +132,26 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// clear removes a deleted instance's server, unless that is being done. What fails
+// is tried again after the next heartbeat.
+func (a *Agent) clear(id coffer.InstanceID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.clearing[id] || a.life.Err() != nil {
+		return
+	}
+	a.clearing[id] = true
+	a.group.Go(func() error {
+		if _, err := a.forget(a.life, message.InstanceRef{Instance: id}); err != nil && a.life.Err() == nil {
+			a.Log.Warn("could not remove a deleted instance's server", "instance", id, "err", err)
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.clearing, id)
+		return nil
+	})
 }
 
 // health is a restored server's state in Trove's words.
@@ -215,76 +242,6 @@ func (a *Agent) register(ctx context.Context, r message.RegisterArgs) (message.R
 		Datastore: f.Datastore, Conn: conn, DataBytes: f.DataBytes, Warnings: f.Warnings,
 		ProbeObject: name, ProbeSHA256: body.SHA256(),
 	}, nil
-}
-
-// look says what a restore here would meet.
-func (a *Agent) look(_ context.Context, r message.LookArgs) (message.LookReply, error) {
-	out := message.LookReply{Dir: r.Target.Dir, Tools: map[string]string{}}
-	if r.Target.Dir != "" {
-		if err := peekEmpty(r.Target.Dir); err != nil {
-			out.Stops = append(out.Stops, err.Error())
-		}
-	} else if a.Host == nil {
-		out.Stops = append(out.Stops, "this agent does not run servers")
-	} else {
-		out.Dir = a.Host.Dir()
-	}
-	free, err := freeBytes(nearest(out.Dir))
-	if err != nil {
-		out.Stops = append(out.Stops, "cannot measure the free space of "+out.Dir+": "+err.Error())
-	}
-	out.Free = free
-	eng, err := a.Engines.Engine(coffer.Conn{})
-	if err != nil {
-		out.Stops = append(out.Stops, err.Error())
-		return out, nil
-	}
-	if t, ok := eng.(interface {
-		Found() (map[string]string, []string)
-	}); ok {
-		var missing []string
-		out.Tools, missing = t.Found()
-		out.Stops = append(out.Stops, missing...)
-	}
-	return out, nil
-}
-
-// peekEmpty is emptyDir without making anything.
-func peekEmpty(dir string) error {
-	const op = "look at the restore's folder"
-	if !filepath.IsAbs(dir) {
-		return coffer.E(coffer.KindInvalid, op, "%q is not an absolute path", dir)
-	}
-	list, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return coffer.E(coffer.KindForbidden, op, "%w", err)
-	}
-	if len(list) > 0 {
-		return coffer.E(coffer.KindConflict, op, "%s is not empty", dir)
-	}
-	return nil
-}
-
-// nearest is the deepest folder on the way to dir that exists.
-func nearest(dir string) string {
-	for dir != "/" && dir != "." {
-		if _, err := os.Stat(dir); err == nil {
-			return dir
-		}
-		dir = filepath.Dir(dir)
-	}
-	return dir
-}
-
-func freeBytes(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
-	}
-	return int64(st.Bavail) * st.Bsize, nil
 }
 
 func (a *Agent) identities(ctx context.Context, p archive.Place, k coffer.KeyID) ([]age.Identity, error) {

@@ -163,6 +163,9 @@ func (a *api) instanceDelete(r request) (reply, error) {
 	case err != nil:
 		return reply{}, err
 	}
+	if in.Agent == "" {
+		return reply{status: http.StatusAccepted}, nil // a restore that came to no agent
+	}
 	if err := message.Forget.Cast(r.Context(), a.Bus, message.HostAgent(in.Agent), message.InstanceRef{Instance: in.ID}); err != nil {
 		a.Log.WarnContext(r.Context(), "the agent did not hear that its instance was deleted", "instance", in.ID, "agent", in.Agent, "err", err)
 	}

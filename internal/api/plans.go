@@ -40,7 +40,7 @@ func (a *api) planRestore(r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	host, err := a.look(r, chain, t)
+	host, err := a.look(r, b.Project, chain, t)
 	if err != nil {
 		return reply{}, err
 	}
@@ -52,14 +52,16 @@ func (a *api) planRestore(r request) (reply, error) {
 
 // look asks the agent that would do it what it would meet there. That there is
 // none, or that it does not answer, stops the restore and is no error.
-func (a *api) look(r request, chain []coffer.Backup, t coffer.Target) (plan.HostFacts, error) {
+func (a *api) look(r request, project coffer.ProjectID, chain []coffer.Backup, t coffer.Target) (plan.HostFacts, error) {
 	agents, err := a.Records.Agents(r.Context())
 	if err != nil {
 		return plan.HostFacts{}, err
 	}
 	var sizes []coffer.Sizes
+	var links []message.Link
 	for _, b := range chain {
 		sizes = append(sizes, b.Sizes)
+		links = append(links, message.Link{Backup: b.ID, Store: b.Store, Container: b.Container, Key: b.Key})
 	}
 	agent := t.Agent
 	if agent == "" {
@@ -69,7 +71,9 @@ func (a *api) look(r request, chain []coffer.Backup, t coffer.Target) (plan.Host
 	}
 	ctx, stop := context.WithTimeout(r.Context(), lookTimeout)
 	defer stop()
-	seen, err := message.Look.Call(ctx, a.Bus, message.HostAgent(agent), message.LookArgs{Target: t, Need: plan.Need(sizes)})
+	seen, err := message.Look.Call(ctx, a.Bus, message.HostAgent(agent), message.LookArgs{
+		Target: t, Need: plan.Need(sizes), Project: project, Chain: links,
+	})
 	if err != nil {
 		return plan.HostFacts{Agent: agent, Dir: t.Dir, Stops: []string{"the agent does not answer: " + err.Error()}}, nil
 	}

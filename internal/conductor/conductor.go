@@ -11,6 +11,7 @@ package conductor
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -154,7 +155,34 @@ func (c *Conductor) heartbeat(ctx context.Context, a message.HeartbeatArgs) (mes
 	if err != nil {
 		return message.HeartbeatReply{}, coffer.Wrap("list an agent's instances", err)
 	}
-	return message.HeartbeatReply{Instances: in}, nil
+	gone, err := c.deleted(ctx, a, in)
+	return message.HeartbeatReply{Instances: in, Deleted: gone}, err
+}
+
+// maxSlots bounds of how many folders one heartbeat is answered for.
+const maxSlots = 1024
+
+// deleted are those of an agent's slots whose instance somebody has deleted. The
+// message that told of it may have been lost, or cut short. A slot that no row
+// knows is kept: the records may be older than it.
+func (c *Conductor) deleted(ctx context.Context, a message.HeartbeatArgs, live []coffer.Instance) ([]coffer.InstanceID, error) {
+	var gone []coffer.InstanceID
+	for _, id := range a.Slots[:min(len(a.Slots), maxSlots)] {
+		if slices.ContainsFunc(live, func(in coffer.Instance) bool { return in.ID == id }) {
+			continue
+		}
+		in, err := c.Records.InstanceByID(ctx, id)
+		if coffer.IsKind(err, coffer.KindNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, coffer.Wrap("look for deleted instances", err)
+		}
+		if in.Deleted && (in.Agent == a.Agent || in.Agent == "") {
+			gone = append(gone, id)
+		}
+	}
+	return gone, nil
 }
 
 // bounded keeps what a runner may say in its diary: a few events of bounded

@@ -75,6 +75,9 @@ type RegisterReply struct {
 type LookArgs struct {
 	Target coffer.Target `json:"target"`
 	Need   int64         `json:"need"` // bytes
+	// The chain that would be restored, if its keys are to be tried.
+	Project coffer.ProjectID `json:"project,omitempty"`
+	Chain   []Link           `json:"chain,omitempty"`
 }
 
 // LookReply is what it would meet; Stops says what would stop it.
@@ -205,9 +208,13 @@ type HeartbeatArgs struct {
 	Free    int64                        `json:"free"`
 	Health  map[coffer.InstanceID]string `json:"health,omitempty"` // instance → Trove's operating status
 	At      time.Time                    `json:"at"`
+	// Slots are the instances whose folders lie on this host, running or not.
+	Slots []coffer.InstanceID `json:"slots,omitempty"`
 }
 
-// HeartbeatReply tells an agent which instances it looks after.
+// HeartbeatReply tells an agent which instances it looks after, and which of its
+// slots belong to instances that were deleted: it removes them.
 type HeartbeatReply struct {
-	Instances []coffer.Instance `json:"instances,omitempty"`
+	Instances []coffer.Instance   `json:"instances,omitempty"`
+	Deleted   []coffer.InstanceID `json:"deleted,omitempty"`
 }
