@@ -42,6 +42,7 @@ type desk struct {
 	ended   chan error
 	control context.CancelFunc
 	plane   chan struct{}
+	phase   atomic.Value                                    // of the last report
 	deleted func(message.HeartbeatArgs) []coffer.InstanceID // nil is none
 }
 
@@ -85,7 +86,10 @@ func (d *desk) begin() {
 		d.sum = a.ManifestSHA256
 		return d.commit()
 	})
-	bus.Handle(mux, message.Report, func(context.Context, message.ReportArgs) (message.None, error) { return message.None{}, nil })
+	bus.Handle(mux, message.Report, func(_ context.Context, a message.ReportArgs) (message.None, error) {
+		d.phase.Store(a.Phase)
+		return message.None{}, nil
+	})
 	bus.Handle(mux, message.Heartbeat, func(_ context.Context, a message.HeartbeatArgs) (message.HeartbeatReply, error) {
 		if d.deleted != nil {
 			return message.HeartbeatReply{Deleted: d.deleted(a)}, nil

@@ -16,10 +16,12 @@ type diary struct {
 	mu       sync.Mutex
 	phase    string
 	progress coffer.Progress
+	from     int64 // what was done when the phase began
 	data     int64
 	events   []coffer.Event
 	seq      uint64
 	beat     uint64
+	news     chan struct{} // told, without waiting, of each new phase; nil tells nobody
 }
 
 // maxDiary bounds the events that wait to be sent; the newest are dropped.
@@ -37,11 +39,15 @@ func (d *diary) at(phase string, done, total int64, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.phase != phase || d.progress.Started == 0 {
-		d.phase, d.progress.Started = phase, now.UnixMilli()
+		d.phase, d.progress.Started, d.progress.Rate, d.from = phase, now.UnixMilli(), 0, done
+		select {
+		case d.news <- struct{}{}:
+		default:
+		}
 	}
 	d.progress.Done, d.progress.Total = done, total
 	if s := float64(now.UnixMilli()-d.progress.Started) / 1000; s > 0 {
-		d.progress.Rate = float64(done) / s
+		d.progress.Rate = float64(done-d.from) / s
 	}
 }
 
@@ -86,7 +92,7 @@ func (a *Agent) run(ctx context.Context, id coffer.JobID) {
 		return
 	}
 	e.Kind = o.Kind
-	d := &diary{phase: "start"}
+	d := &diary{phase: "start", news: make(chan struct{}, 1)}
 	bctx, stop := context.WithCancel(a.life) // it beats while a cancelled job is undone, too
 	var beats sync.WaitGroup
 	beats.Go(func() { a.report(bctx, id, e.Runner, d) })
@@ -141,11 +147,19 @@ func failed(cause, err error) ended {
 	}
 }
 
-// report beats until ctx ends.
+// A young job beats oftener: whoever has just asked for it looks.
+const (
+	youngBeats = 10 // beats of a fifth, before the first whole one
+	youngParts = 5
+)
+
+// report beats until ctx ends, and tells of each new phase at once.
 func (a *Agent) report(ctx context.Context, id coffer.JobID, r coffer.Runner, d *diary) {
-	tick := time.NewTicker(a.Config.Beat)
-	defer tick.Stop()
-	for {
+	for beats := 0; ; beats++ {
+		wait := a.Config.Beat
+		if beats < youngBeats {
+			wait /= youngParts
+		}
 		args := d.take(id, r)
 		cctx, stop := context.WithTimeout(ctx, callTimeout)
 		_, err := message.Report.Call(cctx, a.Bus, message.Conductor, args)
@@ -158,7 +172,8 @@ func (a *Agent) report(ctx context.Context, id coffer.JobID, r coffer.Runner, d 
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-d.news:
+		case <-time.After(wait):
 		}
 	}
 }
