@@ -60,11 +60,14 @@ func (backupWaitCmd) Help() string {
 type jobOut struct{ rest.Job }
 
 func (j jobOut) text(w io.Writer) {
-	reason, hint := "", ""
+	reason, hint, phase := "", "", j.Phase
 	if j.Error != nil {
 		reason, hint = j.Error.Message, j.Error.Hint
 	}
-	fields(w, "job", string(j.ID), "kind", string(j.Kind), "state", string(j.State), "phase", j.Phase,
+	if !j.State.Running() {
+		phase = "" // of what has ended, the last phase that was heard of says nothing
+	}
+	fields(w, "job", string(j.ID), "kind", string(j.Kind), "state", string(j.State), "phase", phase,
 		"backup", string(j.Backup), "instance", string(j.Instance), "reason", reason, "next", hint,
 		"created", timeText(j.CreatedAt), "ended", timePtr(j.EndedAt))
 }
@@ -157,7 +160,10 @@ func (c *backupDeleteCmd) Run(e *environment) error {
 		return err
 	}
 	if c.Plan {
-		return e.show(deleteOut{p})
+		if err := e.show(deleteOut{p}); err != nil || len(p.Stops) == 0 {
+			return err
+		}
+		return exitCode(exitBusy)
 	}
 	s, err := cl.DeleteBackup(e.ctx, coffer.BackupID(c.ID), c.Force)
 	if err != nil {

@@ -75,7 +75,7 @@ func (c *backupRunCmd) run(ctx context.Context, e *environment, p *parts) error 
 	if err != nil {
 		return err
 	}
-	if p.recipients == 0 && !e.json {
+	if in.Key == "" && !e.json {
 		fmt.Fprintln(e.err, "note: the backup is not encrypted; give --recipient to encrypt it")
 	}
 	want := records.NewBackup{
@@ -325,6 +325,9 @@ func (c *backupRunCmd) retain(ctx context.Context, e *environment, p *parts, in 
 		}
 		if err := p.wait(ctx, e, localProject, j.ID); err != nil {
 			return coffer.Wrap("delete an old backup", err)
+		}
+		if !e.json {
+			fmt.Fprintf(e.err, "deleted the old backup %s\n", id)
 		}
 	}
 	return nil

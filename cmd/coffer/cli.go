@@ -108,14 +108,18 @@ func (e *environment) report(err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
+	hint := coffer.HintOf(err)
+	if hint == "" && coffer.IsKind(err, coffer.KindNotFound) {
+		hint = "what there is: coffer backup list, coffer instance list"
+	}
 	if e.json {
 		e.print(map[string]any{"error": map[string]string{
-			"kind": string(coffer.KindOf(err)), "message": err.Error(), "hint": coffer.HintOf(err),
+			"kind": string(coffer.KindOf(err)), "message": err.Error(), "hint": hint,
 		}})
 	} else {
 		fmt.Fprintln(e.err, "coffer:", err)
-		if h := coffer.HintOf(err); h != "" {
-			fmt.Fprintln(e.err, "  next:", h)
+		if hint != "" {
+			fmt.Fprintln(e.err, "  next:", hint)
 		}
 	}
 	return codeOf(err)

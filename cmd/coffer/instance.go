@@ -21,13 +21,13 @@ type instanceRegisterCmd struct {
 	Socket      string `type:"path" help:"The server's Unix socket." xor:"server"`
 	Host        string `help:"The server's address; it must run on the agent's machine." xor:"server"`
 	Port        int    `default:"3306" help:"The server's port, with --host."`
-	Credentials string `type:"path" placeholder:"FILE" help:"Option file of the agent's machine (mode 0600) with user and password in its [client] group."`
+	Credentials string `type:"path" placeholder:"FILE" help:"Option file of the agent's machine (mode 0600) with user and password in its [client] group; without one the agent's own user comes in."`
 	Agent       string `placeholder:"ID" help:"The agent beside it; needed only when there are several."`
 }
 
 // Help is shown by --help.
 func (instanceRegisterCmd) Help() string {
-	return `The agent looks at the server (version, rights, tools) and writes a probe object into the store, which the control plane reads back. The account needs: GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, REPLICA MONITOR ON *.*
+	return `The agent looks at the server (version, rights, tools) and writes a probe object into the store, which the control plane reads back. The account needs RELOAD, PROCESS, LOCK TABLES and BINLOG MONITOR on *.*; without SUPER as well, increments of a quiet server are larger than they need to be. Without --credentials the agent comes in as its own user, as root does by the socket of a stock MariaDB.
 
 Examples:
   coffer instance register shop --socket /run/mysqld/mysqld.sock
@@ -46,6 +46,9 @@ func (i instanceOut) text(w io.Writer) {
 	where := i.Conn.Socket
 	if where == "" {
 		where = fmt.Sprintf("%s:%d", i.Conn.Host, i.Conn.Port)
+	}
+	if i.Conn.Socket == "" && i.Conn.Host == "" {
+		where = "" // a restore that made none
 	}
 	encrypted := "no"
 	if i.Key != "" {
@@ -153,6 +156,9 @@ func (c *instanceDeleteCmd) Run(e *environment) error {
 	}
 	if err := cl.DeleteInstance(e.ctx, in.ID); err != nil {
 		return err
+	}
+	if in.Kind == coffer.Hosted && !e.json {
+		fmt.Fprintln(e.err, "its server is being stopped and its data removed")
 	}
 	return e.show(instanceOut{Instance: in})
 }

@@ -104,9 +104,12 @@ func (b backupOut) text(w io.Writer) {
 	if b.Sizes.Stored > 0 {
 		sizes = fmt.Sprintf("%s stored, %s before compression, %s used by the database", bytesText(b.Sizes.Stored), bytesText(b.Sizes.Plain), bytesText(b.Sizes.Data))
 	}
-	encrypted := "no"
-	if b.Key != "" {
+	encrypted := ""
+	switch {
+	case b.Key != "":
 		encrypted = "for data key " + string(b.Key)
+	case b.State == coffer.Completed:
+		encrypted = "no"
 	}
 	fields(w,
 		"id", string(b.ID), "name", b.Name, "status", string(b.State), "type", b.Type, "instance", string(b.Instance),

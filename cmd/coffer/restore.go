@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/rest"
@@ -42,8 +44,8 @@ func (p planOut) text(w io.Writer) {
 	table(w, []string{"CHAIN", "NAME", "TYPE", "STATUS", "STORED", "PLAIN"}, rows)
 	fmt.Fprintf(w, "restored %s; reads %s, needs %s of the %s free in %s\n",
 		p.Method, bytesText(p.ReadBytes), bytesText(p.NeedBytes), bytesText(p.FreeBytes), p.Dir)
-	for name, at := range p.Tools {
-		fmt.Fprintf(w, "tool %s: %s\n", name, at)
+	for _, name := range slices.Sorted(maps.Keys(p.Tools)) {
+		fmt.Fprintf(w, "tool %s: %s\n", name, p.Tools[name])
 	}
 	for _, t := range p.Warnings {
 		fmt.Fprintln(w, "warning:", t)

@@ -125,7 +125,7 @@ func (c *serverCmd) announce(ctx context.Context, e *environment, p *parts, wher
 	}
 	fmt.Fprintf(e.err, "coffer %s serves %s; state in %s\n", version(), where.URL, e.state)
 	if p.recipients == 0 {
-		fmt.Fprintln(e.err, "note: backups are not encrypted; make keys with: coffer keys init")
+		fmt.Fprintln(e.err, "note: backups of instances registered from now on are not encrypted; make keys with: coffer keys init")
 	}
 	return nil
 }

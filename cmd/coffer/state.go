@@ -77,7 +77,7 @@ func (s stateDir) lock() (*os.File, error) {
 		return f, nil
 	case errors.Is(err, unix.EWOULDBLOCK):
 		err = coffer.E(coffer.KindBusy, "lock the state folder", "another coffer works in %s", s).
-			WithHint("wait for it to end, or choose another folder with --state")
+			WithHint("wait for it to end, or work in another folder")
 	default:
 		err = coffer.E(coffer.KindInternal, "lock the state folder", "%w", err)
 	}
