@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -61,7 +62,10 @@ func (c *agentCmd) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
+	tell := func() {
+		fmt.Fprintf(e.err, "coffer %s agent %s works for the server in %s; state in %s\n", version(), a.ID, c.Server, e.state)
+	}
 	return lifecycle.Run(e.ctx, lifecycle.Part{
-		Name: "agent", Run: func(ctx context.Context) error { return a.Run(ctx, nil) },
+		Name: "agent", Run: func(ctx context.Context) error { return a.Run(ctx, tell) },
 	})
 }

@@ -138,5 +138,5 @@ func (a *api) knownAgent(r request, id coffer.AgentID) error {
 			return nil
 		}
 	}
-	return coffer.E(coffer.KindNotFound, "find the agent", "no agent %s", id).WithHint("list the agents there are")
+	return coffer.E(coffer.KindNotFound, "find the agent", "no agent %s", id).WithHint("name none, and the one with the most room is taken")
 }

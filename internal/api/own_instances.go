@@ -118,6 +118,15 @@ func checkRegister(w rest.Register) error {
 	return nil
 }
 
+// agentIDs names some agents.
+func agentIDs(agents []coffer.Agent) string {
+	var ids []string
+	for _, a := range agents[:min(len(agents), 10)] {
+		ids = append(ids, string(a.ID))
+	}
+	return strings.Join(ids, ", ")
+}
+
 // chooseAgent is the agent that was named, or the only one there is.
 func (a *api) chooseAgent(r request, id coffer.AgentID) (coffer.AgentID, error) {
 	if id != "" {
@@ -127,9 +136,14 @@ func (a *api) chooseAgent(r request, id coffer.AgentID) (coffer.AgentID, error) 
 	if err != nil {
 		return "", err
 	}
-	if len(agents) != 1 {
-		return "", coffer.E(coffer.KindInvalid, "choose the agent", "there are %d agents: name one", len(agents)).
-			WithHint("list the agents there are; start one beside the database if it is missing")
+	switch len(agents) {
+	case 1:
+	case 0:
+		return "", coffer.E(coffer.KindInvalid, "choose the agent", "no agent has joined this server yet").
+			WithHint("start one beside the database: coffer agent --server DIR")
+	default:
+		return "", coffer.E(coffer.KindInvalid, "choose the agent", "there are %d agents: name the one beside the database", len(agents)).
+			WithHint("its id: %s", agentIDs(agents))
 	}
 	return agents[0].ID, nil
 }

@@ -59,15 +59,12 @@ func lookTool(configured, program string) (string, error) {
 	if configured != "" {
 		names = []string{configured}
 	}
-	var last error
 	for _, name := range names {
-		path, err := exec.LookPath(name)
-		if err == nil {
+		if path, err := exec.LookPath(name); err == nil {
 			return filepath.Abs(path)
 		}
-		last = err
 	}
-	return "", coffer.E(coffer.KindUnprocessable, "find the backup tool", "%w", last).
+	return "", coffer.E(coffer.KindUnprocessable, "find the backup tool", "%s is not there", strings.Join(names, ", ")).
 		WithHint("install the package %s of the server's own version", program)
 }
 
