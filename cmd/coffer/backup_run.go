@@ -27,6 +27,7 @@ type backupRunCmd struct {
 	Port        int      `default:"3306" help:"The server's port, with --host."`
 	Credentials string   `type:"path" placeholder:"FILE" help:"Option file (mode 0600) with user and password in its [client] group."`
 	Incremental bool     `help:"Stand on the newest good backup; without one, or when none can be stood on, a full is taken."`
+	FullEvery   int      `placeholder:"N" help:"With --incremental: take a full when the newest chain has N backups. Without it a chain grows for ever, --keep can never delete of it, and a restore takes ever longer."`
 	Keep        int      `placeholder:"N" help:"Afterwards keep the newest N backups and all that they stand on, delete the others."`
 	Recipient   []string `placeholder:"AGE1…" help:"Encrypt for this age recipient (may be repeated)."`
 	Name        string   `help:"The backup's name; the time by default."`
@@ -38,7 +39,7 @@ func (backupRunCmd) Help() string {
 
 Examples:
   coffer backup run --socket /run/mysqld/mysqld.sock --to /srv/backups
-  coffer backup run --socket /run/mysqld/mysqld.sock --credentials /root/.my.cnf --to /srv/backups --incremental --keep 14
+  coffer backup run --socket /run/mysqld/mysqld.sock --credentials /root/.my.cnf --to /srv/backups --incremental --full-every 7 --keep 14
 
 ` + exitHelp
 }
@@ -79,14 +80,17 @@ func (c *backupRunCmd) run(ctx context.Context, e *environment, p *parts) error 
 		fmt.Fprintln(e.err, "note: the backup is not encrypted; give --recipient to encrypt it")
 	}
 	want := records.NewBackup{
-		Project: localProject, Instance: in.ID, Name: c.Name, Incremental: c.Incremental,
+		Project: localProject, Instance: in.ID, Name: c.Name,
 		Store: defaultStore, Quota: -1, Now: time.Now(),
 	}
 	if want.Name == "" {
 		want.Name = want.Now.UTC().Format("2006-01-02T15:04:05Z")
 	}
+	if want.Incremental, err = c.increment(ctx, p, in); err != nil {
+		return err
+	}
 	b, err := p.take(ctx, e, want)
-	if coffer.IsKind(err, coffer.KindNeedFull) && c.Incremental {
+	if coffer.IsKind(err, coffer.KindNeedFull) && want.Incremental {
 		if !e.json {
 			fmt.Fprintf(e.err, "no increment is possible (%v): taking a full backup\n", err)
 		}
@@ -303,6 +307,29 @@ type failure string
 
 // Error is the text.
 func (f failure) Error() string { return string(f) }
+
+// increment says whether to stand on the newest backup: --full-every ends a chain.
+func (c *backupRunCmd) increment(ctx context.Context, p *parts, in coffer.Instance) (bool, error) {
+	if !c.Incremental || c.FullEvery <= 0 {
+		return c.Incremental, nil
+	}
+	list, err := p.db.Backups(ctx, records.BackupFilter{Project: localProject, Instance: in.ID, Limit: records.MaxPage})
+	return chainLength(list) < c.FullEvery, err
+}
+
+// chainLength is how many backups the chain of the newest good one has; 0 is none.
+func chainLength(list []coffer.Backup) int {
+	var newest *coffer.Backup
+	for i, b := range list {
+		if b.State == coffer.Completed && !b.Deleted && !b.Deleting && (newest == nil || b.Created.After(newest.Created)) {
+			newest = &list[i]
+		}
+	}
+	if newest == nil {
+		return 0
+	}
+	return newest.Depth + 1
+}
 
 // retain deletes what --keep lets go, children first.
 func (c *backupRunCmd) retain(ctx context.Context, e *environment, p *parts, in coffer.Instance) error {
