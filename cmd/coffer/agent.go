@@ -57,6 +57,9 @@ func (c *agentCmd) Run(e *environment) error {
 		Options: engine.Options{MaxDDLWait: c.MaxDDLWait, MaxBlock: c.MaxBlock, MaxBlockNonTrans: c.MaxNonTx},
 	}
 	b := unix.Dial(stateDir(c.Server).path("bus.sock"), e.log())
+	if err := readable(c.Identity); err != nil {
+		return err
+	}
 	ring := &keyring.Ring{Stores: st, IdentityFile: c.Identity}
 	a, _, err := newAgent(s, coffer.NewNonce(), b, st, ring)
 	if err != nil {

@@ -173,6 +173,16 @@ func (p *parts) roles(s settings) error {
 	return nil
 }
 
+// readable says at the start, and not in the night of a restore, that the identity
+// which was named cannot be used. None may be named.
+func readable(identity string) error {
+	if identity == "" {
+		return nil
+	}
+	_, err := codec.ReadIdentities(identity)
+	return err
+}
+
 func newRing(s settings, db *records.DB, st *stores) (*keyring.Ring, error) {
 	id := s.Identity
 	if id == "" {
@@ -182,6 +192,9 @@ func newRing(s settings, db *records.DB, st *stores) (*keyring.Ring, error) {
 	}
 	var rcp []age.Recipient
 	var err error
+	if err := readable(s.Identity); err != nil {
+		return nil, err
+	}
 	switch {
 	case len(s.Recipients) > 0:
 		rcp, err = codec.ParseRecipients(s.Recipients...)
