@@ -8,7 +8,7 @@ import (
 
 // DefaultContainer is where a backup goes when neither its maker nor a strategy
 // names a container; Trove's own default.
-const DefaultContainer = "database_backups"
+const DefaultContainer = coffer.DefaultContainer
 
 // The bounds of every listing, and of what a runner may write into a row.
 const (
