@@ -68,6 +68,28 @@ func (m Method[A, R]) Call(ctx context.Context, b Bus, to Target, a A) (R, error
 	return r, err
 }
 
+// Signer vouches for a verb that goes out; what it answers travels beside the body.
+type Signer interface {
+	// Sign is over the topic, the method and the body as compact JSON with sorted
+	// keys.
+	Sign(to Target, method string, body json.RawMessage) (string, error)
+}
+
+// Verifier refuses verbs that no trusted Signer has vouched for. KindForbidden.
+type Verifier interface {
+	// Verify gets the topic that was served, and the body as Sign got it.
+	Verify(at Target, method string, body json.RawMessage, signature string) error
+}
+
+type senderKey struct{}
+
+// Sender is who sent the message that is being handled, as the bus vouches for it
+// (Message.From); "" where it cannot. Handlers that were added by Handle see it.
+func Sender(ctx context.Context) string {
+	from, _ := ctx.Value(senderKey{}).(string)
+	return from
+}
+
 // Mux sends messages to handlers by method name. Unknown methods are
 // KindUnsupported.
 type Mux map[string]Handler
@@ -79,7 +101,7 @@ func Handle[A, R any](mux Mux, m Method[A, R], f func(context.Context, A) (R, er
 		if err := json.Unmarshal(msg.Body, &a); err != nil {
 			return nil, coffer.E(coffer.KindInvalid, "read the message "+m.Name, "%w", err)
 		}
-		return f(ctx, a)
+		return f(context.WithValue(ctx, senderKey{}, msg.From), a)
 	}
 }
 
