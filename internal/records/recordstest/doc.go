@@ -47,11 +47,13 @@ func Run(t *testing.T, open func(t *testing.T) *records.DB) {
 		{"Strategies", testStrategies},
 		{"Counters", testCounters},
 		{"Sweep", testSweep},
+		{"Joins", testJoins},
 		{"RaceQuota", testRaceQuota},
 		{"RaceParent", testRaceParent},
 		{"RaceRunners", testRaceRunners},
 		{"RaceVerdict", testRaceVerdict},
 		{"RaceInstance", testRaceInstance},
+		{"RaceJoin", testRaceJoin},
 		{"Giving up", testGivingUp},
 		{"Life", testLife},
 	} {
