@@ -31,6 +31,7 @@ var mayImport = map[string]string{
 	"internal/archive": ". internal/codec internal/retry internal/store",
 	"internal/store":   ". internal/retry",
 	"internal/message": ". internal/bus",
+	"internal/sign":    ". internal/bus",
 
 	// adapters
 	"internal/store/file":   ". internal/retry internal/store",
