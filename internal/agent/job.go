@@ -223,8 +223,8 @@ func (a *Agent) say(ctx context.Context, e entry, d *diary) {
 		}
 		return answer(err)
 	})
-	if err == nil && state == coffer.Failed && e.Ended.Outcome == string(message.Ended) && e.Slot != "" {
-		// It was taken for lost meanwhile: a failed restore leaves no server behind.
+	if err == nil && state == coffer.Failed && e.Ended.Outcome == string(message.Ended) {
+		// It was taken for lost meanwhile: a failed restore leaves nothing behind.
 		if err := a.undo(ctx, e); err != nil {
 			return // the journal keeps it
 		}

@@ -22,7 +22,7 @@ type entry struct {
 	Kind   coffer.JobKind    `json:"kind,omitempty"`
 	Commit bool              `json:"commit,omitempty"` // commit was sent
 	Slot   coffer.InstanceID `json:"slot,omitempty"`   // a restore's half-made server
-	Dir    string            `json:"dir,omitempty"`    // a restore's half-made folder
+	Files  *files            `json:"files,omitempty"`  // a restore's half-made folder
 	Ended  *ended            `json:"ended,omitempty"`  // what is left is to say so
 }
 

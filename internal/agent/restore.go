@@ -50,7 +50,7 @@ func (a *Agent) restore(ctx context.Context, o message.Order, e *entry, d *diary
 	}
 	d.at("restore", 0, total, a.Now())
 	if o.Target != nil && o.Target.Dir != "" {
-		return a.restoreFiles(ctx, o, d, eng, layers, total)
+		return a.restoreFiles(ctx, o, e, d, eng, layers, total)
 	}
 	return a.restoreServer(ctx, o, e, d, eng, layers, total)
 }
@@ -62,23 +62,6 @@ func (a *Agent) target(dir string, d *diary, total int64) engine.Target {
 		}
 		d.at(p.Phase, p.Plain, p.Total, a.Now())
 	}}
-}
-
-// restoreFiles fills an empty folder of this machine; no server is started.
-func (a *Agent) restoreFiles(ctx context.Context, o message.Order, d *diary, eng engine.Engine, layers []engine.Layer, total int64) (ended, error) {
-	dir := o.Target.Dir
-	if err := emptyDir(dir); err != nil {
-		return ended{}, err
-	}
-	if err := a.room(dir, o); err != nil {
-		return ended{}, err
-	}
-	t := a.target(dir, d, total)
-	t.UID, t.GID = filesOwner()
-	if err := eng.Restore(ctx, t, layers); err != nil {
-		return ended{}, coffer.Wrap("restore into "+dir, err)
-	}
-	return ended{Outcome: string(message.Ended)}, nil
 }
 
 // filesOwner is who owns restored files: this process's user, and as root the

@@ -47,17 +47,20 @@ func (a *Agent) replay(ctx context.Context) error {
 	return nil
 }
 
-// undo removes a half-made server of an earlier life.
-func (a *Agent) undo(ctx context.Context, e entry) error {
-	if e.Slot == "" || a.Host == nil {
-		return nil
+// undo removes a restore's half-made server or files, of an earlier life or of a
+// job that was given up meanwhile.
+func (a *Agent) undo(ctx context.Context, e entry) (err error) {
+	switch {
+	case e.Files != nil:
+		err = a.discard(*e.Files)
+	case e.Slot != "" && a.Host != nil:
+		err = a.Host.Remove(ctx, e.Slot)
 	}
-	err := a.Host.Remove(ctx, e.Slot)
 	if coffer.IsKind(err, coffer.KindNotFound) {
 		err = nil
 	}
 	if err != nil {
-		a.Log.Error("could not remove a half-made server", "instance", e.Slot, "err", err)
+		a.Log.Error("could not remove what a failed restore has made", "job", e.Job, "err", err, "hint", coffer.HintOf(err))
 	}
 	return err
 }

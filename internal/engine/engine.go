@@ -140,6 +140,10 @@ type Target struct {
 	UID, GID int    // owner of everything in the end; ignored unless root
 	Memory   int64  // bytes for prepare; 0 is 256 MiB
 	Progress func(Progress)
+	// Sealed, if set, is told when everything is in its place and durable, just
+	// before the folder loses the mark of an unfinished restore; its error fails
+	// the restore.
+	Sealed func() error
 }
 
 // Layer is one backup of a chain as a restore reads it.

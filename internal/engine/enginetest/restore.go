@@ -40,7 +40,12 @@ func (f *Fake) Restore(ctx context.Context, target engine.Target, layers []engin
 		return coffer.Wrap(op, err)
 	}
 	if os.Getuid() == 0 && target.UID != 0 {
-		return os.Chown(path, target.UID, target.GID)
+		if err := os.Chown(path, target.UID, target.GID); err != nil {
+			return coffer.Wrap(op, err)
+		}
+	}
+	if target.Sealed != nil {
+		return target.Sealed()
 	}
 	return nil
 }
