@@ -32,7 +32,7 @@ type Job struct {
 	Instance InstanceID // what it reads or makes
 	Backup   BackupID   // what it makes, reads or deletes; "" is none
 	State    State
-	Runner   Runner // "" until claimed, then never another
+	Runner   Runner // "" until claimed; of what writes or restores a backup never another
 	Beat     uint64 // raised by the runner; a lease is a counter, not a time
 	Seq      uint64 // of the last report applied
 	Phase    string // e.g. "copy", "lock", "upload", "commit"
@@ -65,14 +65,18 @@ type Spec struct {
 	Target *Target `json:"target,omitempty"` // restore
 	// ManifestSHA256 is set by the commit's grant.
 	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
+	// Tries is how often a verify or a delete was taken again after its runner was
+	// lost: each of its steps can be repeated.
+	Tries int `json:"tries,omitempty"`
 }
 
 // Target is where a restore goes: a new instance on a host, or a bare folder.
 type Target struct {
-	Agent AgentID `json:"agent,omitempty"` // which host; "" lets plan choose
-	Dir   string  `json:"dir,omitempty"`   // files only, into this folder of the host
-	Name  string  `json:"name,omitempty"`  // the new instance's
-	Port  int     `json:"port,omitempty"`  // 0 picks a free one
+	Agent  AgentID `json:"agent,omitempty"`  // which host; "" lets plan choose
+	Chosen bool    `json:"chosen,omitempty"` // Agent is plan's choice: another may take its place until the job is claimed
+	Dir    string  `json:"dir,omitempty"`    // files only, into this folder of the host
+	Name   string  `json:"name,omitempty"`   // the new instance's
+	Port   int     `json:"port,omitempty"`   // 0 picks a free one
 }
 
 // Level grades an event.
