@@ -1,0 +1,155 @@
+// Package config is the configuration of Coffer's processes: one TOML file for
+// every role, each key of it also settable from the environment.
+//
+// A file says what differs from [Default]. A key that is not known is an error
+// that names the file, the line and the nearest key there is, because a misspelt
+// bound would else be no bound. Every key can be given as COFFER_SECTION_KEY,
+// which wins over the file. Secrets stand in files of their own, mode 0600, that
+// keys ending in _file name, or in the environment; never in this file.
+//
+// [Load] understands, and [Config.Check] judges: both say every problem at once,
+// each with what to do about it. Nothing is opened or connected here.
+package config
+
+import "time"
+
+// Role is a process's part; a check asks for what that part needs.
+type Role string
+
+// The roles. Everything is every section that the file fills in.
+const (
+	Everything    Role = ""
+	RoleServer    Role = "server"
+	RoleAPI       Role = "api"
+	RoleTasks     Role = "taskmanager"
+	RoleConductor Role = "conductor"
+	RoleAgent     Role = "agent"
+)
+
+// Config is the whole file.
+type Config struct {
+	File string `toml:"-"` // where it was read from; "" is nowhere
+
+	Server      Server           `toml:"server"`
+	API         API              `toml:"api"`
+	TaskManager TaskManager      `toml:"taskmanager"`
+	Conductor   Conductor        `toml:"conductor"`
+	Agent       Agent            `toml:"agent"`
+	Bus         Bus              `toml:"bus"`
+	Records     Records          `toml:"records"`
+	Stores      map[string]Store `toml:"stores"`
+	Keys        Keys             `toml:"keys"`
+	TLS         TLS              `toml:"tls"`
+	Log         Log              `toml:"log"`
+
+	lines map[string]int // key → line of the file
+}
+
+// Server is "coffer server": all roles in one process.
+type Server struct {
+	State string `toml:"state"` // folder; "" is the command's own
+	Agent bool   `toml:"agent"` // run an agent in this process too
+}
+
+// API is where and for whom the API answers.
+type API struct {
+	Listen       string        `toml:"listen"`
+	CertFile     string        `toml:"cert_file"`
+	KeyFile      string        `toml:"key_file"`
+	Insecure     bool          `toml:"insecure"` // plain HTTP off loopback
+	BaseURL      string        `toml:"base_url"` // as clients see it
+	TokensFile   string        `toml:"tokens_file"`
+	Quota        int           `toml:"quota"`         // backups of a project; below 0 is no limit
+	DefaultStore string        `toml:"default_store"` // takes new backups; needed when there are several
+	Region       string        `toml:"region"`
+	Drain        time.Duration `toml:"drain"` // how long a stop waits for running requests
+}
+
+// TaskManager bounds what is under way; 0 is no bound.
+type TaskManager struct {
+	MaxQueue        time.Duration `toml:"max_queue"` // work that nobody took for so long FAILS
+	MaxJobs         int           `toml:"max_jobs"`
+	MaxJobsPerHost  int           `toml:"max_jobs_per_host"`
+	MaxJobsPerStore int           `toml:"max_jobs_per_store"`
+}
+
+// Conductor is how much one conductor does at once.
+type Conductor struct {
+	Workers int `toml:"workers"` // messages handled at once
+}
+
+// Agent is what an agent may use of its machine.
+type Agent struct {
+	State            string        `toml:"state"`
+	SpoolBytes       Size          `toml:"spool_bytes"`
+	MaxDDLWait       time.Duration `toml:"max_ddl_wait"`
+	MaxBlock         time.Duration `toml:"max_block"`
+	MaxBlockNonTrans time.Duration `toml:"max_block_nontrans"`
+	Host             bool          `toml:"host"`      // run restored servers
+	HostDir          string        `toml:"host_dir"`  // where they lie; "" is STATE/hosted
+	StopWait         time.Duration `toml:"stop_wait"` // how long a stop waits for running jobs
+}
+
+// Bus is how the roles reach each other.
+type Bus struct {
+	Kind         string   `toml:"kind"` // "local" or "amqp"
+	Hosts        []string `toml:"hosts"`
+	User         string   `toml:"user"`
+	PasswordFile string   `toml:"password_file"`
+	Password     Secret   `toml:"-" secret:"password"`
+	VHost        string   `toml:"vhost"`
+	Exchange     string   `toml:"exchange"`
+	TLS          bool     `toml:"tls"`
+	CAFile       string   `toml:"ca_file"`
+	CertFile     string   `toml:"cert_file"`
+	KeyFile      string   `toml:"key_file"`
+	Insecure     bool     `toml:"insecure"` // plaintext off loopback
+	// Trove's own encryption of bodies, for its agents and control planes.
+	TroveEncryption         bool   `toml:"trove_encryption"`
+	TroveTaskManagerKeyFile string `toml:"trove_taskmanager_key_file"`
+	TroveTaskManagerKey     Secret `toml:"-" secret:"trove_taskmanager_key"`
+	TroveInstanceKeyFile    string `toml:"trove_instance_key_file"` // wraps the keys of instances
+	TroveInstanceKey        Secret `toml:"-" secret:"trove_instance_key"`
+}
+
+// Records is where the metadata is: a server, or a SQLite file.
+type Records struct {
+	Path         string `toml:"path"`
+	URL          string `toml:"url"` // postgres://user@host:5432/name or mysql://…; without a password
+	PasswordFile string `toml:"password_file"`
+	Password     Secret `toml:"-" secret:"password"`
+	TLS          bool   `toml:"tls"`
+	CAFile       string `toml:"ca_file"`
+	CertFile     string `toml:"cert_file"`
+	KeyFile      string `toml:"key_file"`
+	Insecure     bool   `toml:"insecure"`
+	MaxConns     int    `toml:"max_conns"`
+}
+
+// Store is one place for backups. Each kind reads its own keys.
+type Store struct {
+	Kind string `toml:"kind"` // "file"
+	Path string `toml:"path"` // file: its folder
+}
+
+// Keys are the operator's keys, as files of age's.
+type Keys struct {
+	IdentityFile   string   `toml:"identity_file"`    // opens what is stored: restores, verifies
+	Recipients     []string `toml:"recipients"`       // whom data keys are wrapped for
+	RecipientsFile string   `toml:"recipients_file"`  // the same, one a line
+	SigningKeyFile string   `toml:"signing_key_file"` // vouches for verbs to agents
+	VerifyKeyFile  string   `toml:"verify_key_file"`  // what an agent believes
+}
+
+// TLS is used wherever a section names no files of its own.
+type TLS struct {
+	CAFile   string `toml:"ca_file"`
+	CertFile string `toml:"cert_file"`
+	KeyFile  string `toml:"key_file"`
+}
+
+// Log is what is said on standard error.
+type Log struct {
+	Level  string `toml:"level"`  // debug, info, warn or error
+	Format string `toml:"format"` // text or json
+}

@@ -1,0 +1,31 @@
+package config
+
+import "time"
+
+// Default is the configuration of an embedded Coffer; a file says what differs.
+// It names no state folder, records or store: those lie below the state folder of
+// the command that runs.
+func Default() Config {
+	return Config{
+		Server:      Server{Agent: true},
+		API:         API{Listen: "127.0.0.1:8779", Quota: -1, Region: "RegionOne", Drain: 10 * time.Second},
+		TaskManager: TaskManager{MaxQueue: 24 * time.Hour},
+		Conductor:   Conductor{Workers: 2},
+		Agent: Agent{
+			SpoolBytes: 256 << 20, MaxDDLWait: 30 * time.Second, MaxBlock: 10 * time.Second,
+			MaxBlockNonTrans: time.Minute, Host: true, StopWait: 10 * time.Minute,
+		},
+		Bus:     Bus{Kind: Local, VHost: "/", Exchange: "coffer"},
+		Records: Records{MaxConns: 16},
+		Stores:  map[string]Store{},
+		Log:     Log{Level: "warn", Format: "text"},
+		lines:   map[string]int{},
+	}
+}
+
+// The kinds of buses and stores.
+const (
+	Local = "local" // one process
+	AMQP  = "amqp"  // RabbitMQ
+	File  = "file"  // a folder
+)
