@@ -90,12 +90,14 @@ func (r *reader) records(alone bool) {
 	if _, in := u.User.Password(); in {
 		r.problem("records.url", "a password does not stand in this file", "put it into a file of mode 0600 and name that: password_file")
 	}
-	files, on := r.c.RecordsTLS()
-	if on {
-		r.files("records", files)
+	if u.User.Username() == "" {
+		r.problem("records.url", "it names no user", `it looks like "postgres://coffer@db.example/coffer"`)
 	}
-	if mode := u.Query().Get("sslmode"); on && slices.Contains([]string{"disable", "allow", "prefer"}, mode) {
-		r.problem("records.url", "sslmode="+mode+" would send everything in plaintext", "remove it: TLS is spoken to other machines anyway; insecure = true allows plaintext")
+	if u.RawQuery != "" || u.Fragment != "" {
+		r.problem("records.url", "it has options", "remove what follows the database's name; tls, ca_file and insecure are keys of their own")
+	}
+	if files, on := r.c.RecordsTLS(); on {
+		r.files("records", files)
 	}
 	if c.MaxConns < 2 {
 		r.problem("records.max_conns", "at least 2 are needed", "")

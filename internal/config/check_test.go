@@ -60,7 +60,8 @@ func TestCheck(t *testing.T) {
 		"no CA":                  {`user = "coffer"`, "user = \"coffer\"\nca_file = \"DIR/none\"", config.RoleTasks, "bus.ca_file: there is no"},
 		"Trove without keys":     {`user = "coffer"`, "user = \"coffer\"\ntrove_encryption = true", config.RoleTasks, "bus.trove_encryption: missing"},
 		"password in the URL":    {"postgres://coffer@", "postgres://coffer:geheim@", config.RoleConductor, "records.url: password"},
-		"plain records":          {"example/coffer", "example/coffer?sslmode=disable", config.RoleConductor, "records.url: plaintext"},
+		"plain records":          {"example/coffer", "example/coffer?sslmode=disable", config.RoleConductor, "records.url: options"},
+		"records without a user": {"coffer@db", "db", config.RoleConductor, "records.url: no user"},
 		"records elsewhere":      {"postgres://", "oracle://", config.RoleConductor, "records.url: no records on"},
 		"no database":            {"db.example/coffer", "db.example", config.RoleConductor, "records.url: no database"},
 		"no records":             {`url = "postgres://coffer@db.example/coffer"`, "", config.RoleConductor, "records.url: share"},
@@ -115,7 +116,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	for url, want := range map[string]bool{
-		"postgres://u@127.0.0.1:5/d": false, "postgres://u@/d?host=/run/postgresql": false, "mysql://u@db:3306/d": true,
+		"postgres://u@127.0.0.1:5/d": false, "mysql://u@db:3306/d": true,
 		"postgres://a,127.0.0.1/d": true, "postgres://u@[::1]:5/d": false,
 	} {
 		c, _ := load(t, fmt.Sprintf("[records]\nurl = %q", url))

@@ -31,14 +31,11 @@ func (c Config) APITLS() (files TLS, on bool) {
 	return files, files.CertFile != ""
 }
 
-// Hosts are the hosts of the URL; a path to a socket is one, too.
+// Hosts are the hosts of the URL.
 func (r Records) Hosts() []string {
 	u, err := url.Parse(r.URL)
 	if r.URL == "" || err != nil {
 		return nil
-	}
-	if h := cmp.Or(u.Query().Get("host"), u.Query().Get("socket")); h != "" {
-		return strings.Split(h, ",")
 	}
 	return strings.Split(u.Host, ",")
 }
