@@ -70,8 +70,10 @@ type PlanRestoreBody struct {
 // RestorePlan is what a restore would do and what would stop it.
 type RestorePlan struct {
 	Backup    coffer.BackupID   `json:"backup_id"`
-	Chain     []PlanLink        `json:"chain"`  // the full first
-	Target    coffer.Target     `json:"target"` // with the agent that was chosen
+	Chain     []PlanLink        `json:"chain"`            // the full first
+	Target    coffer.Target     `json:"target"`           // with the agent that was chosen
+	Why       string            `json:"why,omitempty"`    // why that agent
+	Others    []PlanAgent       `json:"others,omitempty"` // the agents that were passed over, the best first
 	Dir       string            `json:"dir"`
 	Method    string            `json:"method"`
 	ReadBytes int64             `json:"read_bytes"`
@@ -80,6 +82,14 @@ type RestorePlan struct {
 	Tools     map[string]string `json:"tools,omitempty"`
 	Stops     []string          `json:"stops"` // empty: it can be done
 	Warnings  []string          `json:"warnings,omitempty"`
+}
+
+// PlanAgent is an agent that a restore could have gone to, and why it does not.
+type PlanAgent struct {
+	ID        coffer.AgentID `json:"id"`
+	FreeBytes int64          `json:"free_bytes"`
+	Running   int            `json:"running"` // jobs
+	Reason    string         `json:"reason"`
 }
 
 // PlanLink is one backup of a plan.

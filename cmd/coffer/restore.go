@@ -16,7 +16,7 @@ type restoreCmd struct {
 	To     string `type:"path" placeholder:"DIR" help:"Only put the files, prepared, into this empty folder of the host; no server is started."`
 	Name   string `help:"Name of the new instance." default:"restored"`
 	Port   int    `help:"Port of the new server on loopback; 0 picks a free one." default:"0"`
-	Agent  string `placeholder:"ID" help:"Agent to restore on; the one with the most room by default."`
+	Agent  string `placeholder:"ID" help:"Agent to restore on; the one with the most room by default. With --to, the agent of that machine, if there are several."`
 	Plan   bool   `help:"Only show what would be read, what it needs, and what would stop it."`
 	NoWait bool   `help:"Do not follow the restore."`
 }
@@ -44,6 +44,12 @@ func (p planOut) text(w io.Writer) {
 	table(w, []string{"CHAIN", "NAME", "TYPE", "STATUS", "STORED", "PLAIN"}, rows)
 	fmt.Fprintf(w, "restored %s; reads %s, needs %s of the %s free in %s\n",
 		p.Method, bytesText(p.ReadBytes), bytesText(p.NeedBytes), bytesText(p.FreeBytes), p.Dir)
+	if p.Why != "" {
+		fmt.Fprintf(w, "on agent %s: %s\n", p.Target.Agent, p.Why)
+	}
+	for _, o := range p.Others {
+		fmt.Fprintf(w, "not on agent %s: %s\n", o.ID, o.Reason)
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.Tools)) {
 		fmt.Fprintf(w, "tool %s: %s\n", name, p.Tools[name])
 	}
@@ -101,6 +107,7 @@ func (c *restoreCmd) Run(e *environment) error {
 		return coffer.E(coffer.KindConflict, "restore the backup", "%w", errors.New(p.Stops[0])).
 			WithHint("see all of it with: coffer restore %s --plan", c.Backup)
 	}
+	t.Agent, t.Chosen = p.Target.Agent, p.Target.Chosen
 	s, err := cl.Restore(e.ctx, rest.Restore{Backup: coffer.BackupID(c.Backup), Target: t})
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/auth"
 	"github.com/cofferdb/coffer/internal/bus"
+	"github.com/cofferdb/coffer/internal/plan"
 	"github.com/cofferdb/coffer/internal/records"
 	"github.com/cofferdb/coffer/rest"
 )
@@ -84,6 +85,7 @@ type Config struct {
 	Stores           []string // names of the stores; the first takes new backups
 	DefaultContainer string   // "" is Trove's database_backups
 	Quota            int      // backups of a project; 0 is Trove's 50, below 0 no limit
+	HostCap          int      // jobs of one host at once, as the task managers have it; 0 is no limit
 	Datastores       []coffer.Datastore
 	Region           string // "" is RegionOne
 	BaseURL          string // as clients see it; "" takes it from each request
@@ -98,6 +100,7 @@ type api struct {
 	Config
 	schemas schemas
 	mux     *http.ServeMux
+	heard   plan.Heard
 }
 
 // New makes the handler of both interfaces.

@@ -107,6 +107,10 @@ func (a *api) restorable(r request, id string, want *trove.DatastoreItem, volume
 // startRestore makes a restore's job and, unless it goes into a folder, the row
 // of the new instance, which is shown as BUILD until the job ends.
 func (a *api) startRestore(r request, b coffer.Backup, t coffer.Target) (coffer.Job, coffer.Instance, error) {
+	t, err := a.placed(r, b, t)
+	if err != nil {
+		return coffer.Job{}, coffer.Instance{}, err
+	}
 	n := records.NewJob{
 		Kind: coffer.JobRestore, Project: b.Project, Backup: b.ID, Spec: coffer.Spec{Target: &t}, Now: a.Now(),
 	}

@@ -1,18 +1,12 @@
 package api
 
 import (
-	"context"
 	"net/http"
-	"time"
 
 	"github.com/cofferdb/coffer"
-	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/plan"
 	"github.com/cofferdb/coffer/rest"
 )
-
-// lookTimeout bounds the question to an agent, which only looks.
-const lookTimeout = 15 * time.Second
 
 func planLink(b coffer.Backup) rest.PlanLink {
 	return rest.PlanLink{ID: b.ID, Name: b.Name, Type: b.Type, State: b.State, Sizes: b.Sizes, Encrypted: b.Key != ""}
@@ -40,48 +34,25 @@ func (a *api) planRestore(r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	host, err := a.look(r, b.Project, chain, t)
+	host, p, err := a.lookAround(r, b.Project, chain, t)
 	if err != nil {
 		return reply{}, err
 	}
 	if broken != "" {
 		host.Stops = append(host.Stops, broken)
 	}
-	return reply{http.StatusOK, rest.RestorePlanBody{Plan: restorePlanView(chain, t, plan.Restore(chain, host))}}, nil
-}
-
-// look asks the agent that would do it what it would meet there. That there is
-// none, or that it does not answer, stops the restore and is no error.
-func (a *api) look(r request, project coffer.ProjectID, chain []coffer.Backup, t coffer.Target) (plan.HostFacts, error) {
-	agents, err := a.Records.Agents(r.Context())
-	if err != nil {
-		return plan.HostFacts{}, err
-	}
-	var sizes []coffer.Sizes
-	var links []message.Link
-	for _, b := range chain {
-		sizes = append(sizes, b.Sizes)
-		links = append(links, message.Link{Backup: b.ID, Store: b.Store, Container: b.Container, Key: b.Key})
-	}
-	agent := t.Agent
-	if agent == "" {
-		if agent, _, err = plan.Place(agents, 0, ""); err != nil {
-			return plan.HostFacts{Stops: []string{err.Error()}}, nil
+	out := restorePlanView(chain, t, plan.Restore(chain, host))
+	out.Why = p.Why
+	for _, c := range p.Considered {
+		if c.Agent != host.Agent {
+			out.Others = append(out.Others, rest.PlanAgent{ID: c.Agent, FreeBytes: c.Free, Running: c.Running, Reason: c.Reason})
 		}
 	}
-	ctx, stop := context.WithTimeout(r.Context(), lookTimeout)
-	defer stop()
-	seen, err := message.Look.Call(ctx, a.Bus, message.HostAgent(agent), message.LookArgs{
-		Target: t, Need: plan.Need(sizes), Project: project, Chain: links,
-	})
-	if err != nil {
-		return plan.HostFacts{Agent: agent, Dir: t.Dir, Stops: []string{"the agent does not answer: " + err.Error()}}, nil
-	}
-	return plan.HostFacts{Agent: agent, Dir: seen.Dir, Free: seen.Free, Tools: seen.Tools, Stops: seen.Stops}, nil
+	return reply{http.StatusOK, rest.RestorePlanBody{Plan: out}}, nil
 }
 
 func restorePlanView(chain []coffer.Backup, t coffer.Target, p plan.RestorePlan) rest.RestorePlan {
-	t.Agent = p.Agent
+	t.Agent, t.Chosen = p.Agent, t.Dir == "" && (t.Agent == "" || t.Chosen)
 	out := rest.RestorePlan{
 		Backup: chain[len(chain)-1].ID, Target: t, Dir: p.Dir, Method: p.Method, ReadBytes: p.ReadBytes, NeedBytes: p.NeedBytes, FreeBytes: p.FreeBytes,
 		Tools: p.Tools, Stops: orEmpty(p.Stops), Warnings: p.Warnings, Chain: []rest.PlanLink{},

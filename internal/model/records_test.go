@@ -79,8 +79,8 @@ func (g gatedDB) CreateJob(ctx context.Context, n records.NewJob) (coffer.Job, e
 	return gated(g.l, "CreateJob", func() (coffer.Job, error) { return g.DB.CreateJob(ctx, n) })
 }
 
-func (g gatedDB) Rang(ctx context.Context, j coffer.JobID, next time.Time) error {
-	return g.l.through("Rang", func() error { return g.DB.Rang(ctx, j, next) })
+func (g gatedDB) Rang(ctx context.Context, j coffer.JobID, now, next time.Time) (bool, error) {
+	return gated(g.l, "Rang", func() (bool, error) { return g.DB.Rang(ctx, j, now, next) })
 }
 
 func (g gatedDB) Due(ctx context.Context, now time.Time, n int) ([]coffer.Job, error) {

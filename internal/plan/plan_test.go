@@ -75,7 +75,7 @@ func replay(t *testing.T, text string) string {
 type scene struct {
 	t       *testing.T
 	backups []coffer.Backup
-	agents  []coffer.Agent
+	agents  []plan.Candidate
 	host    plan.HostFacts
 }
 
@@ -102,9 +102,10 @@ func (s *scene) do(line string) string {
 	case "backup":
 		s.backups = append(s.backups, s.backup(names[0], opt, has))
 	case "agent":
-		s.agents = append(s.agents, coffer.Agent{
-			ID: coffer.AgentID(names[0]), Host: has("host"), Free: s.bytes(opt["free"]), DataDir: "/srv",
-			Seen: time.Unix(10_000, 0).Add(-s.duration(opt["silent"])),
+		s.agents = append(s.agents, plan.Candidate{
+			Agent:   coffer.Agent{ID: coffer.AgentID(names[0]), Host: has("host"), Free: s.bytes(opt["free"]), DataDir: "/srv"},
+			Silent:  s.duration(opt["silent"]),
+			Running: s.number(opt["running"]), Lacks: opt["lacks"],
 		})
 	case "host":
 		s.host = plan.HostFacts{Agent: "h", Dir: "/srv", Free: s.bytes(opt["free"])}
@@ -118,7 +119,9 @@ func (s *scene) do(line string) string {
 	case "delete":
 		return s.delete(names[0], has("force"))
 	case "place":
-		return printPlace(plan.Place(s.agents, s.bytes(opt["need"]), coffer.AgentID(opt["want"])))
+		return printPlace(plan.Place(s.agents, plan.Wish{
+			Need: s.bytes(opt["need"]), Agent: coffer.AgentID(opt["want"]), Files: has("files"), Cap: s.number(opt["cap"]),
+		}))
 	case "retain":
 		return "goes " + join(plan.Retain(s.backups, s.number(opt["keep"]))) + "\n"
 	default:
@@ -201,11 +204,19 @@ func printRestore(p plan.RestorePlan) string {
 	return b.String()
 }
 
-func printPlace(id coffer.AgentID, why string, err error) string {
+func printPlace(p plan.Placement, err error) string {
+	var b strings.Builder
 	if err != nil {
-		return fmt.Sprintf("%s: %v (%s)\n", coffer.KindOf(err), err, coffer.HintOf(err))
+		fmt.Fprintf(&b, "%s: %v (%s)\n", coffer.KindOf(err), err, coffer.HintOf(err))
+	} else {
+		fmt.Fprintf(&b, "%s: %s\n", p.Agent, p.Why)
 	}
-	return fmt.Sprintf("%s: %s\n", id, why)
+	for _, c := range p.Considered {
+		if c.Reason != "" {
+			fmt.Fprintf(&b, "not %s: %s\n", c.Agent, c.Reason)
+		}
+	}
+	return b.String()
 }
 
 func join(ids []coffer.BackupID) string {

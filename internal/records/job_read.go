@@ -69,27 +69,45 @@ func (d *DB) Running(ctx context.Context) ([]coffer.Job, error) {
 	return out, coffer.Wrap("list running jobs", err)
 }
 
+// Horizon is how far ahead of the caller's clock a bell may be set. One that is set
+// further was set by a clock that had jumped, and is due.
+const Horizon = 2 * time.Minute
+
 // Due lists the jobs whose bell is to be rung now: NEW, without a runner. A delete
 // waits until the backups that stand on its own are gone.
 func (d *DB) Due(ctx context.Context, now time.Time, limit int) ([]coffer.Job, error) {
 	cols := `j.` + strings.ReplaceAll(strings.Join(strings.Fields(jobCols), ` `), `, `, `, j.`)
 	out, err := many(d.reading(ctx), scanJob, `SELECT `+cols+` FROM outbox o JOIN jobs j ON j.id = o.job
 		LEFT JOIN backups b ON b.id = j.backup
-		WHERE o.due <= ? AND j.state = ? AND j.runner = '' AND (j.kind <> ? OR b.refs = 0)
-		ORDER BY o.due, j.created, j.id LIMIT ?`, micros(now), coffer.New, coffer.JobDelete, page(limit, MaxPage))
+		WHERE (o.due <= ? OR o.due > ?) AND j.state = ? AND j.runner = '' AND (j.kind <> ? OR b.refs = 0)
+		ORDER BY o.due, j.created, j.id LIMIT ?`, micros(now), micros(now.Add(Horizon)), coffer.New, coffer.JobDelete, page(limit, MaxPage))
 	return out, coffer.Wrap("list due jobs", err)
 }
 
-// Rang sets when a job's bell is rung next, if nobody has claimed it by then.
-func (d *DB) Rang(ctx context.Context, job coffer.JobID, next time.Time) error {
-	return d.write(ctx, "note that the bell rang", func(c conn) error {
-		_, err := c.exec(`UPDATE outbox SET due = ? WHERE job = ?`, micros(next), job)
+// Rang sets when a job's bell is rung next, if nobody has claimed it by then. Of
+// several callers that find it due one is answered true: that one rings.
+func (d *DB) Rang(ctx context.Context, job coffer.JobID, now, next time.Time) (mine bool, err error) {
+	err = d.write(ctx, "note that the bell rang", func(c conn) error {
+		var err error
+		mine, err = c.changed(`UPDATE outbox SET due = ? WHERE job = ? AND (due <= ? OR due > ?)`,
+			micros(next), job, micros(now), micros(now.Add(Horizon)))
 		return err
 	})
+	return mine && err == nil, err
 }
 
 func jobByID(c conn, id coffer.JobID) (coffer.Job, error) {
-	j, found, err := one(c, scanJob, `SELECT `+jobCols+` FROM jobs WHERE id = ?`, id)
+	return jobWhere(c, id, "")
+}
+
+// jobToMove is jobByID for a transaction that decides by what it reads: nobody
+// else moves the job until its end.
+func jobToMove(c conn, id coffer.JobID) (coffer.Job, error) {
+	return jobWhere(c, id, c.forUpdate)
+}
+
+func jobWhere(c conn, id coffer.JobID, how string) (coffer.Job, error) {
+	j, found, err := one(c, scanJob, `SELECT `+jobCols+` FROM jobs WHERE id = ?`+how, id)
 	if err == nil && !found {
 		err = errNoJob(id)
 	}

@@ -38,10 +38,14 @@ func (t *TaskManager) ring(ctx context.Context, g *errgroup.Group) error {
 	}
 	for _, j := range jobs {
 		next := min(200*time.Millisecond+t.Now().Sub(j.Created)/4, 30*time.Second)
-		if err := t.Records.Rang(ctx, j.ID, t.Now().Add(next)); err != nil {
+		mine, err := t.Records.Rang(ctx, j.ID, t.Now(), t.Now().Add(next))
+		if err != nil {
 			return coffer.Wrap("note that a job was rung for", err)
 		}
-		err := t.send(ctx, g, j)
+		if !mine {
+			continue // another task manager rings
+		}
+		err = t.send(ctx, g, j)
 		if err == nil && (j.Kind == coffer.JobBackup || j.Kind == coffer.JobRestore) && t.Now().Sub(j.Created) >= t.Timings.MaxQueue {
 			err = unclaimed(j)
 		}
@@ -78,11 +82,15 @@ func (t *TaskManager) sendRestore(ctx context.Context, j coffer.Job) error {
 	if err != nil {
 		return coffer.Wrap("list the agents", err)
 	}
-	host, _, err := plan.Place(agents, 0, want)
+	all := make([]plan.Candidate, len(agents))
+	for i, a := range agents {
+		all[i] = plan.Candidate{Agent: a}
+	}
+	p, err := plan.Place(all, plan.Wish{Agent: want, Files: j.Spec.Target != nil && j.Spec.Target.Dir != ""})
 	if err != nil {
 		return coffer.Wrap("place the restore", err)
 	}
-	return message.Start.Cast(ctx, t.Bus, message.HostAgent(host), message.JobRef{Job: j.ID})
+	return message.Start.Cast(ctx, t.Bus, message.HostAgent(p.Agent), message.JobRef{Job: j.ID})
 }
 
 // sendDelete waits for a parent's children to go first.
@@ -92,7 +100,7 @@ func (t *TaskManager) sendDelete(ctx context.Context, g *errgroup.Group, j coffe
 		return coffer.Wrap("read the backup", err)
 	}
 	if b.Refs > 0 {
-		return t.Records.Rang(ctx, j.ID, t.Now().Add(200*time.Millisecond))
+		return nil // it is not due until they are gone
 	}
 	t.start(ctx, g, j, t.delete)
 	return nil

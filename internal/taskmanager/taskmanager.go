@@ -29,7 +29,7 @@ type Records interface {
 	settle.Records
 	Installation() coffer.InstallationID
 	Due(context.Context, time.Time, int) ([]coffer.Job, error)
-	Rang(context.Context, coffer.JobID, time.Time) error
+	Rang(ctx context.Context, job coffer.JobID, now, next time.Time) (bool, error)
 	Running(context.Context) ([]coffer.Job, error)
 	JobByID(context.Context, coffer.JobID) (coffer.Job, error)
 	CreateJob(context.Context, records.NewJob) (coffer.Job, error)

@@ -241,10 +241,17 @@ func testBell(t *testing.T, db *records.DB) {
 		w.must(err)
 		return len(jobs)
 	}
-	if due(now) != 1 || due(now.Add(-time.Hour)) != 0 {
+	if due(now) != 1 || due(now.Add(-time.Minute)) != 0 {
 		t.Error("a new job is due from its making on")
 	}
-	w.must(db.Rang(w.ctx, id, now.Add(time.Minute)))
+	if due(now.Add(-time.Hour)) != 1 {
+		t.Error("a bell that a clock has set which had jumped is not due")
+	}
+	for i, want := range []bool{true, false} { // of two who find it due, one rings
+		if mine, err := db.Rang(w.ctx, id, now, now.Add(time.Minute)); mine != want || err != nil {
+			t.Errorf("ring %d is %v, %v", i, mine, err)
+		}
+	}
 	if due(now) != 0 || due(now.Add(time.Minute)) != 1 {
 		t.Error("a rung bell is due at its next time, not before")
 	}
