@@ -32,6 +32,7 @@ type world struct {
 	state   string
 	beside  string // the state folder of an agent of its own
 	timings string
+	env     []string // more of the processes' environment
 	db      *database
 
 	server, agent *proc
@@ -96,7 +97,7 @@ func sources(t *testing.T) {
 // command is the program with this world's state.
 func (w *world) command(failpoint string, args ...string) *exec.Cmd {
 	cmd := exec.Command(w.bin, args...)
-	cmd.Env = append(os.Environ(), "COFFER_STATE="+w.state, "COFFER_FAILPOINT="+failpoint, "COFFER_TEST_TIMINGS="+w.timings)
+	cmd.Env = append(append(os.Environ(), w.env...), "COFFER_STATE="+w.state, "COFFER_FAILPOINT="+failpoint, "COFFER_TEST_TIMINGS="+w.timings)
 	return cmd
 }
 
