@@ -56,6 +56,7 @@ type Config struct {
 	Heartbeat   time.Duration  // 0 is coffer.HeartbeatEvery
 	Beat        time.Duration  // 0 is coffer.BeatEvery
 	Deadline    time.Duration  // 0 is coffer.ManifestDeadline
+	StopWait    time.Duration  // how long a stop waits for running jobs; 0 is not at all
 	Retry       retry.Policy   // for calls to the conductor
 	Version     string
 }
@@ -88,8 +89,11 @@ type Agent struct {
 	beats    uint64
 	wake     chan struct{}
 	// The life of Run: jobs and topics that begin later belong to it.
-	life  context.Context
-	group *errgroup.Group
+	life    context.Context
+	group   *errgroup.Group
+	noted   map[coffer.JobID]bool // jobs whose end is in the journal
+	leaving bool                  // asked to stop: no job begins
+	left    context.CancelFunc    // ends life
 }
 
 var errCancelled = coffer.E(coffer.KindCanceled, "run the job", "somebody cancelled it")
@@ -102,12 +106,15 @@ func (a *Agent) step(name string) {
 	}
 }
 
-// Run serves until ctx ends. Jobs under way are stopped and stay in the journal;
+// Run serves until ctx ends, and then until the jobs under way have ended, for
+// Config.StopWait at most. Those that have not are stopped and stay in the journal;
 // restored servers keep running. ready may be nil.
 func (a *Agent) Run(ctx context.Context, ready func()) error {
 	if err := a.init(); err != nil {
 		return err
 	}
+	ctx, end := a.outstay(ctx)
+	defer end()
 	g, ctx := errgroup.WithContext(ctx)
 	a.group, a.life = g, ctx
 	g.Go(func() error { return a.replay(ctx) })
@@ -135,6 +142,7 @@ func (a *Agent) init() error {
 		a.Boottime = boottime
 	}
 	a.jobs = map[coffer.JobID]context.CancelCauseFunc{}
+	a.noted = map[coffer.JobID]bool{}
 	a.serving = map[coffer.InstanceID]context.CancelFunc{}
 	a.clearing = map[coffer.InstanceID]bool{}
 	a.wake = make(chan struct{}, 1)
@@ -161,7 +169,7 @@ func (a *Agent) mux() bus.Mux {
 func (a *Agent) start(id coffer.JobID) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, runs := a.jobs[id]; runs || a.life.Err() != nil {
+	if _, runs := a.jobs[id]; runs || a.leaving || a.life.Err() != nil {
 		return nil
 	}
 	if err := a.journal.put(entry{Job: id, Runner: a.runner(), Begun: a.Now()}); err != nil {
@@ -174,6 +182,8 @@ func (a *Agent) start(id coffer.JobID) error {
 			cancel(nil)
 			a.mu.Lock()
 			delete(a.jobs, id)
+			delete(a.noted, id)
+			a.leave()
 			a.mu.Unlock()
 		}()
 		a.run(ctx, id)

@@ -184,6 +184,8 @@ func (a *Agent) end(ctx context.Context, e entry, d *diary, word ended) {
 	e.Ended = &word
 	if err := a.journal.put(e); err != nil {
 		a.Log.Error("could not note a job's end in the journal", "job", e.Job, "err", err)
+	} else {
+		a.safe(e.Job)
 	}
 	a.step("end noted")
 	say, stop := a.outlive(ctx)
