@@ -23,10 +23,13 @@ func (d *DB) CreateBackup(ctx context.Context, n NewBackup) (coffer.Backup, erro
 			return err
 		}
 		if made == "" {
+			made = id
+			if err := rememberKey(c, id, n); err != nil { // before any rule: of two such requests one waits here, and starts again
+				return err
+			}
 			if err := insertBackup(c, id, n); err != nil {
 				return err
 			}
-			made = id
 		}
 		out, err = backupOf(c, n.Project, made)
 		return err
@@ -70,6 +73,20 @@ func (n NewBackup) digest() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
+// rememberKey ties the request's key to the backup that it makes.
+func rememberKey(c conn, id coffer.BackupID, n NewBackup) error {
+	if n.Key == "" {
+		return nil
+	}
+	digest, err := n.digest()
+	if err != nil {
+		return err
+	}
+	_, err = c.exec(`INSERT INTO idempotency (project, idem_key, digest, backup, created) VALUES (?, ?, ?, ?, ?)`,
+		n.Project, n.Key, digest, id, micros(n.Now))
+	return err
+}
+
 func insertBackup(c conn, id coffer.BackupID, n NewBackup) error {
 	container, err := chooseContainer(c, n)
 	if err != nil {
@@ -86,15 +103,12 @@ func insertBackup(c conn, id coffer.BackupID, n NewBackup) error {
 		ID: id, Project: n.Project, Instance: in.ID, Name: n.Name, Description: n.Description,
 		Root: id, Type: "full", Datastore: in.Datastore, Store: n.Store, Container: container,
 	}
-	parent, err := chooseParent(c, n)
+	parent, err := holdParent(c, n)
 	if err != nil {
 		return err
 	}
 	if parent != nil {
 		b.Parent, b.Root, b.Depth, b.Type = parent.ID, parent.Root, parent.Depth+1, "incremental"
-		if err := raiseRefs(c, *parent); err != nil {
-			return err
-		}
 	}
 	if err := countBackup(c, n.Project, n.Quota); err != nil {
 		return err
@@ -115,19 +129,7 @@ func insertBackupRows(c conn, b coffer.Backup, n NewBackup) error {
 		return err
 	}
 	j := coffer.Job{ID: coffer.JobID(b.ID), Kind: coffer.JobBackup, Project: b.Project, Instance: b.Instance, Backup: b.ID, Created: n.Now}
-	if err := insertJob(c, j); err != nil {
-		return err
-	}
-	if n.Key == "" {
-		return nil
-	}
-	digest, err := n.digest()
-	if err != nil {
-		return err
-	}
-	_, err = c.exec(`INSERT INTO idempotency (project, idem_key, digest, backup, created) VALUES (?, ?, ?, ?, ?)`,
-		n.Project, n.Key, digest, b.ID, now)
-	return err
+	return insertJob(c, j)
 }
 
 // chooseContainer is the request's, else the instance's strategy's, else the
@@ -144,6 +146,27 @@ func chooseContainer(c conn, n NewBackup) (string, error) {
 		}
 	}
 	return DefaultContainer, nil
+}
+
+// holdParent chooses the parent and counts the new backup among its children. A
+// parent that was not named, and that is deleted meanwhile, is chosen anew.
+func holdParent(c conn, n NewBackup) (*coffer.Backup, error) {
+	for try := 1; ; try++ {
+		parent, err := chooseParent(c, n)
+		if err != nil || parent == nil {
+			return nil, err
+		}
+		held, err := raiseRefs(c, *parent)
+		if err != nil {
+			return nil, err
+		}
+		if held {
+			return parent, nil
+		}
+		if n.Parent != "" || try == coffer.MaxChain {
+			return nil, coffer.E(coffer.KindConflict, "hold the parent", "backup %s is being deleted", parent.ID).WithHint("name another parent")
+		}
+	}
 }
 
 // chooseParent is the parent that was named, or for an increment without one the
@@ -180,17 +203,12 @@ func chooseParent(c conn, n NewBackup) (*coffer.Backup, error) {
 }
 
 // raiseRefs counts one more child, if the parent can still be stood on.
-func raiseRefs(c conn, parent coffer.Backup) error {
-	const op = "hold the parent"
+func raiseRefs(c conn, parent coffer.Backup) (bool, error) {
 	if parent.Depth+2 > coffer.MaxChain {
-		return coffer.E(coffer.KindConflict, op, "the chain has %d links already", parent.Depth+1).WithHint("take a full backup")
+		return false, coffer.E(coffer.KindConflict, "hold the parent", "the chain has %d links already", parent.Depth+1).WithHint("take a full backup")
 	}
-	ok, err := c.changed(`UPDATE backups SET refs = refs + 1 WHERE id = ? AND state IN (?, ?) AND deleting = 0 AND deleted = 0`,
+	return c.changed(`UPDATE backups SET refs = refs + 1 WHERE id = ? AND state IN (?, ?) AND deleting = 0 AND deleted = 0`,
 		parent.ID, coffer.Completed, coffer.Restored)
-	if err == nil && !ok {
-		err = coffer.E(coffer.KindConflict, op, "backup %s is being deleted", parent.ID).WithHint("name another parent")
-	}
-	return err
 }
 
 // dropRefs stops counting a backup among its parent's children; again is no change.
@@ -218,7 +236,11 @@ func countBackup(c conn, project coffer.ProjectID, quota int) error {
 			return err
 		}
 	}
-	ok, err := c.changed(`UPDATE projects SET backups = backups + 1 WHERE id = ? AND (? < 0 OR backups < ?)`, project, quota, quota)
+	query, args := `UPDATE projects SET backups = backups + 1 WHERE id = ?`, []any{project}
+	if quota >= 0 {
+		query, args = query+` AND backups < ?`, append(args, quota)
+	}
+	ok, err := c.changed(query, args...)
 	if err == nil && !ok {
 		err = coffer.E(coffer.KindQuota, "take of the quota", "the project has its %d backups", quota).
 			WithHint("delete backups that are not needed, or ask for a higher quota")

@@ -81,6 +81,16 @@ func backupOf(c conn, project coffer.ProjectID, id coffer.BackupID) (coffer.Back
 	return b, err
 }
 
+// backupToMove is a backup of any project, deleted ones too, for a transaction that
+// decides by what it reads: nobody else changes it until its end.
+func backupToMove(c conn, id coffer.BackupID) (coffer.Backup, error) {
+	b, found, err := one(c, scanBackup, `SELECT `+backupCols+` FROM backups WHERE id = ?`+c.forUpdate, id)
+	if err == nil && !found {
+		err = errNoBackup(id)
+	}
+	return b, err
+}
+
 func errNoBackup(id coffer.BackupID) error {
 	return coffer.E(coffer.KindNotFound, "find the backup", "no backup %s", id)
 }

@@ -23,11 +23,12 @@ type querier interface {
 type conn struct {
 	ctx context.Context
 	q   querier
+	dialect
 }
 
 // exec runs a statement and says how many rows it changed.
 func (c conn) exec(query string, args ...any) (int64, error) {
-	res, err := c.q.ExecContext(c.ctx, query, args...)
+	res, err := c.q.ExecContext(c.ctx, c.bind(query), args...)
 	if err != nil {
 		return 0, classify(err)
 	}
@@ -46,7 +47,7 @@ type row interface{ Scan(dest ...any) error }
 
 // many reads all rows of a query that is bounded by its own LIMIT.
 func many[T any](c conn, scan func(row) (T, error), query string, args ...any) (out []T, err error) {
-	rows, err := c.q.QueryContext(c.ctx, query, args...)
+	rows, err := c.q.QueryContext(c.ctx, c.bind(query), args...)
 	if err != nil {
 		return nil, classify(err)
 	}

@@ -12,39 +12,47 @@ import (
 
 // DB is the records. It may be used by many goroutines.
 type DB struct {
-	writer       *sql.DB // one connection
+	dialect
+	writer       *sql.DB // SQLite: one connection; else the same pool as readers
 	readers      *sql.DB
 	installation coffer.InstallationID
 
-	queue chan *write
+	queue chan *write // SQLite's
 	stop  chan struct{}
 	once  sync.Once
+	mu    sync.RWMutex // held to enter a write, and to close stop
 	wg    sync.WaitGroup
 }
 
 // Open opens the SQLite file at path, makes it (mode 0600) when it is absent, and
 // brings its schema up to date. The folder must exist.
 func Open(ctx context.Context, path string) (*DB, error) {
-	const op = "open the records"
-	writer, readers, err := openSQLite(ctx, path)
-	if err != nil {
-		return nil, coffer.Wrap(op, err)
+	return OpenSource(ctx, Source{Path: path})
+}
+
+// begin makes records of opened pools: the schema is brought up to date first.
+func begin(ctx context.Context, in dialect, writer, readers *sql.DB) (*DB, error) {
+	d := &DB{dialect: in, writer: writer, readers: readers, queue: make(chan *write, maxBatch), stop: make(chan struct{})}
+	if err := migrate(ctx, in, writer); err != nil {
+		return nil, errors.Join(err, d.closePools())
 	}
-	d := &DB{writer: writer, readers: readers, queue: make(chan *write, maxBatch), stop: make(chan struct{})}
-	if err := migrate(ctx, writer); err != nil {
-		return nil, coffer.Wrap(op, errors.Join(err, d.closePools()))
+	if !in.shared {
+		d.wg.Go(d.serveWrites)
 	}
-	d.wg.Go(d.serveWrites)
 	if err := d.loadInstallation(ctx); err != nil {
-		return nil, coffer.Wrap(op, errors.Join(err, d.Close()))
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-// Close ends the write queue, waits for the write at hand, and closes the file.
-// Writes that come later are KindUnavailable.
+// Close ends the write queue, waits for the writes at hand, and closes the
+// connections. Writes that come later are KindUnavailable.
 func (d *DB) Close() error {
-	d.once.Do(func() { close(d.stop) })
+	d.once.Do(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		close(d.stop)
+	})
 	d.wg.Wait()
 	return d.closePools()
 }
@@ -74,7 +82,9 @@ func (d *DB) loadInstallation(ctx context.Context) error {
 }
 
 // reading is a connection of the read pool, bound to one call.
-func (d *DB) reading(ctx context.Context) conn { return conn{ctx: ctx, q: d.readers} }
+func (d *DB) reading(ctx context.Context) conn {
+	return conn{ctx: ctx, q: d.readers, dialect: d.dialect}
+}
 
 // orNow is t, or the clock when the caller gave none.
 func orNow(t time.Time) time.Time {

@@ -2,6 +2,8 @@ package records
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cofferdb/coffer"
@@ -29,35 +31,52 @@ func (d *DB) AddEvents(ctx context.Context, job coffer.JobID, events []coffer.Ev
 	})
 }
 
+// eventRows is how many events one INSERT writes.
+const eventRows = 50
+
+// addEvents numbers the events: whoever has the job's row has its next numbers.
 func addEvents(c conn, job coffer.JobID, events []coffer.Event, now time.Time) error {
+	if len(events) == 0 {
+		return nil
+	}
+	last, found, err := one(c, scanInt, `SELECT events FROM jobs WHERE id = ?`+c.forUpdate, job)
+	if err != nil || !found || last >= MaxEvents {
+		return err
+	}
+	events = slices.Clone(events[:min(len(events), MaxEvents-int(last))])
+	for i := range events {
+		events[i].ID = last + int64(i) + 1
+	}
+	if end := &events[len(events)-1]; end.ID == MaxEvents {
+		*end = coffer.Event{ID: MaxEvents, At: now, Level: coffer.Warn, Code: "events.full", Text: "the diary is full; later events are not kept"}
+	}
+	for some := range slices.Chunk(events, eventRows) {
+		if err := insertEvents(c, job, some, now); err != nil {
+			return err
+		}
+	}
+	_, err = c.exec(`UPDATE jobs SET events = ? WHERE id = ?`, last+int64(len(events)), job)
+	return err
+}
+
+func insertEvents(c conn, job coffer.JobID, events []coffer.Event, now time.Time) error {
+	var args []any
 	for _, e := range events {
-		ok, err := c.changed(`UPDATE jobs SET events = events + 1 WHERE id = ? AND events < ?`, job, MaxEvents)
-		if err != nil || !ok {
-			return err
-		}
-		id, _, err := one(c, scanInt, `SELECT events FROM jobs WHERE id = ?`, job)
-		if err != nil {
-			return err
-		}
 		if e.At.IsZero() {
 			e.At = now
 		}
 		if e.Level == "" {
 			e.Level = coffer.Info
 		}
-		if id == MaxEvents {
-			e = coffer.Event{At: now, Level: coffer.Warn, Code: "events.full", Text: "the diary is full; later events are not kept"}
-		}
 		facts, err := factsText(e.Facts)
 		if err != nil {
 			return err
 		}
-		if _, err := c.exec(`INSERT INTO events (job, id, at, level, code, body, facts) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			job, id, micros(e.At), clip(string(e.Level), maxWord), clip(e.Code, maxWord), clip(e.Text, maxText), facts); err != nil {
-			return err
-		}
+		args = append(args, job, e.ID, micros(e.At), clip(string(e.Level), maxWord), clip(e.Code, maxWord), clip(e.Text, maxText), facts)
 	}
-	return nil
+	_, err := c.exec(`INSERT INTO events (job, id, at, level, code, body, facts) VALUES `+
+		strings.TrimSuffix(strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, len(events)), `, `), args...)
+	return err
 }
 
 // factsText is the facts as JSON; what is too large is left out.

@@ -12,30 +12,19 @@ import (
 // tree first: each backup is marked before its children are looked for, so none can
 // be added behind it, and the jobs are made with the leaves first.
 func createDelete(c conn, id coffer.JobID, n NewJob) (coffer.JobID, error) {
-	top, err := backupOf(c, n.Project, n.Backup)
+	top, err := backupToMove(c, n.Backup)
 	if err != nil {
 		return "", err
+	}
+	if top.Project != n.Project || top.Deleted {
+		return "", errNoBackup(n.Backup)
 	}
 	if made, err := liveDelete(c, top); err != nil || made != "" {
 		return made, err
 	}
-	doomed := []coffer.Backup{top}
-	for i := 0; i < len(doomed); i++ {
-		if err := markDeleting(c, doomed[i], n.Spec.Force); err != nil {
-			return "", err
-		}
-		if !n.Spec.Force {
-			break
-		}
-		children, err := undeletedChildren(c, doomed[i].ID)
-		if err != nil {
-			return "", err
-		}
-		doomed = append(doomed, children...)
-		if len(doomed) > coffer.MaxChain {
-			return "", coffer.E(coffer.KindUnprocessable, "gather what stands on the backup", "more than %d backups", coffer.MaxChain).
-				WithHint("delete some of the increments first")
-		}
+	doomed, err := markTree(c, top, n.Spec.Force)
+	if err != nil {
+		return "", err
 	}
 	for _, b := range slices.Backward(doomed) {
 		j := coffer.Job{
@@ -52,6 +41,38 @@ func createDelete(c conn, id coffer.JobID, n NewJob) (coffer.JobID, error) {
 	return id, nil
 }
 
+// markTree marks top and, forced, whatever stands on it and is not being deleted
+// already.
+func markTree(c conn, top coffer.Backup, force bool) ([]coffer.Backup, error) {
+	if err := markDeleting(c, top, force); err != nil || !force {
+		return []coffer.Backup{top}, err
+	}
+	doomed := []coffer.Backup{top}
+	for i := 0; i < len(doomed); i++ {
+		children, err := childrenOf(c, doomed[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, child := range children {
+			if child, err = backupToMove(c, child.ID); err != nil {
+				return nil, err
+			}
+			if child.Deleting || child.Deleted {
+				continue
+			}
+			if err := markDeleting(c, child, force); err != nil {
+				return nil, err
+			}
+			doomed = append(doomed, child)
+		}
+		if len(doomed) > coffer.MaxChain {
+			return nil, coffer.E(coffer.KindUnprocessable, "gather what stands on the backup", "more than %d backups", coffer.MaxChain).
+				WithHint("delete some of the increments first")
+		}
+	}
+	return doomed, nil
+}
+
 // liveDelete is the delete of b that is under way, or "".
 func liveDelete(c conn, b coffer.Backup) (coffer.JobID, error) {
 	if !b.Deleting {
@@ -60,12 +81,6 @@ func liveDelete(c conn, b coffer.Backup) (coffer.JobID, error) {
 	id, _, err := one(c, scanString, `SELECT id FROM jobs WHERE backup = ? AND kind = ? AND state IN (?, ?) ORDER BY id LIMIT 1`,
 		b.ID, coffer.JobDelete, coffer.New, coffer.Building)
 	return coffer.JobID(id), err
-}
-
-// undeletedChildren are those for which no delete is under way yet.
-func undeletedChildren(c conn, id coffer.BackupID) ([]coffer.Backup, error) {
-	children, err := childrenOf(c, id)
-	return slices.DeleteFunc(children, func(b coffer.Backup) bool { return b.Deleting }), err
 }
 
 // markDeleting is the condition of a delete: nothing runs it, reads it or (unless
@@ -97,12 +112,9 @@ func markDeleting(c conn, b coffer.Backup, force bool) error {
 func (d *DB) Deleted(ctx context.Context, backup coffer.BackupID, now time.Time) error {
 	at := micros(orNow(now))
 	return d.write(ctx, "note that the backup is deleted", func(c conn) error {
-		b, found, err := one(c, scanBackup, `SELECT `+backupCols+` FROM backups WHERE id = ?`, backup)
+		b, err := backupToMove(c, backup)
 		if err != nil {
 			return err
-		}
-		if !found {
-			return errNoBackup(backup)
 		}
 		ok, err := c.changed(`UPDATE backups SET deleted = 1, updated = ? WHERE id = ? AND deleting = 1 AND deleted = 0`, at, backup)
 		if err != nil || (!ok && b.Deleted) {

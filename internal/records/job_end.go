@@ -17,7 +17,7 @@ func (d *DB) Complete(ctx context.Context, job coffer.JobID, done Completion) (b
 	done.Now = orNow(done.Now)
 	var ok bool
 	err := d.write(ctx, "write COMPLETED", func(c conn) error {
-		j, err := jobByID(c, job)
+		j, err := jobToMove(c, job)
 		if err != nil {
 			return err
 		}
@@ -45,7 +45,7 @@ func completeBackup(c conn, id coffer.BackupID, done Completion) error {
 	}
 	at, ds := micros(done.Now), done.Datastore
 	_, err = c.exec(`UPDATE backups SET state = ?, updated = ?, ended = ?, error = '', hint = '',
-		data_bytes = CASE WHEN ? > 0 THEN ? ELSE data_bytes END, plain_bytes = ?, stored_bytes = ?,
+		plain_bytes = ?, stored_bytes = ?,
 		pos = ?, manifest = ?, location = ?, checksum = ?, key_id = ?, method = ?,
 		type = CASE WHEN ? = '' THEN type ELSE ? END,
 		store = CASE WHEN ? = '' THEN store ELSE ? END,
@@ -53,10 +53,13 @@ func completeBackup(c conn, id coffer.BackupID, done Completion) error {
 		ds_version = CASE WHEN ? = '' THEN ds_version ELSE ? END,
 		ds_version_id = CASE WHEN ? = '' THEN ds_version_id ELSE ? END
 		WHERE id = ?`,
-		coffer.Completed, at, at, done.Sizes.Data, done.Sizes.Data, done.Sizes.Plain, done.Sizes.Stored,
+		coffer.Completed, at, at, done.Sizes.Plain, done.Sizes.Stored,
 		pos, done.Manifest, done.Location, done.Checksum, done.Key, done.Method,
 		done.Type, done.Type, done.Store, done.Store,
 		ds.Type, ds.Type, ds.Version, ds.Version, ds.VersionID, ds.VersionID, id)
+	if err == nil && done.Sizes.Data > 0 {
+		_, err = c.exec(`UPDATE backups SET data_bytes = ? WHERE id = ?`, done.Sizes.Data, id)
+	}
 	return err
 }
 
@@ -122,7 +125,7 @@ func (d *DB) Cancel(ctx context.Context, project coffer.ProjectID, job coffer.Jo
 	e := Ending{Kind: coffer.KindCanceled, Error: "cancelled before it began", Now: now}.clipped()
 	var out coffer.Job
 	err := d.write(ctx, op, func(c conn) error {
-		j, err := jobByID(c, job)
+		j, err := jobToMove(c, job)
 		if err != nil {
 			return err
 		}
@@ -154,7 +157,7 @@ func (d *DB) Cancel(ctx context.Context, project coffer.ProjectID, job coffer.Jo
 // end runs one move of a job to an end.
 func (d *DB) end(ctx context.Context, op string, job coffer.JobID, move func(conn, coffer.Job) (bool, error)) (ok bool, err error) {
 	err = d.write(ctx, op, func(c conn) error {
-		j, err := jobByID(c, job)
+		j, err := jobToMove(c, job)
 		if err != nil {
 			return err
 		}

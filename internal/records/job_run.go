@@ -74,6 +74,9 @@ func (d *DB) Grant(ctx context.Context, job coffer.JobID, runner coffer.Runner, 
 		if manifestSHA256 == "" || runner == "" {
 			return coffer.E(coffer.KindInvalid, op, "no manifest or no runner")
 		}
+		if _, err := jobToMove(c, job); err != nil { // a refusal is for good: it waits for a move under way
+			return err
+		}
 		ok, err := c.changed(`UPDATE jobs SET state = ?, manifest = ?, updated = ?
 			WHERE id = ? AND runner = ? AND state = ? AND cancel = 0 AND kind = ?`,
 			coffer.Saving, manifestSHA256, at, job, runner, coffer.Building, coffer.JobBackup)

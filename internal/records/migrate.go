@@ -54,30 +54,46 @@ func loadMigrations(files fs.FS, dialect string) ([]migration, error) {
 	return out, nil
 }
 
-func migrate(ctx context.Context, writer *sql.DB) error {
-	steps, err := loadMigrations(migrations, "sqlite")
+func migrate(ctx context.Context, in dialect, writer *sql.DB) error {
+	steps, err := loadMigrations(migrations, in.name)
 	if err != nil {
 		return err
 	}
-	return applyMigrations(ctx, writer, steps)
+	return applyMigrations(ctx, in, writer, steps)
 }
 
-// applyMigrations brings the schema up to the last step, all in one transaction
-// that holds the write lock, so two processes that start together apply it once.
-func applyMigrations(ctx context.Context, writer *sql.DB, steps []migration) (err error) {
+// applyMigrations brings the schema up to the last step, under a lock: of two
+// processes that start together one applies it and the other waits.
+func applyMigrations(ctx context.Context, in dialect, writer *sql.DB, steps []migration) error {
 	const op = "bring the schema up to date"
+	if in.name == mysqlDialect.name {
+		return coffer.Wrap(op, applyApart(ctx, writer, steps))
+	}
+	return coffer.Wrap(op, applyAtOnce(ctx, in, writer, steps))
+}
+
+const stepsTable = `CREATE TABLE IF NOT EXISTS schema_steps
+	(version BIGINT PRIMARY KEY, name VARCHAR(255) NOT NULL, checksum VARCHAR(255) NOT NULL, applied BIGINT NOT NULL)`
+
+// applyAtOnce applies all steps in one transaction: of a step that fails, and of
+// those before it, nothing is left.
+func applyAtOnce(ctx context.Context, in dialect, writer *sql.DB, steps []migration) (err error) {
 	tx, err := writer.BeginTx(ctx, nil)
 	if err != nil {
-		return coffer.Wrap(op, classify(err))
+		return classify(err)
 	}
 	defer func() {
 		if err != nil {
-			err = coffer.Wrap(op, errors.Join(err, ignoreDone(tx.Rollback())))
+			err = errors.Join(err, ignoreDone(tx.Rollback()))
 		}
 	}()
-	c := conn{ctx: ctx, q: tx}
-	if _, err := c.exec(`CREATE TABLE IF NOT EXISTS schema_steps
-		(version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied INTEGER NOT NULL)`); err != nil {
+	c := conn{ctx: ctx, q: tx, dialect: in}
+	if in.lock != "" {
+		if _, err := c.exec(in.lock); err != nil {
+			return err
+		}
+	}
+	if _, err := c.exec(stepsTable); err != nil {
 		return err
 	}
 	done, err := checkApplied(c, steps)
@@ -88,12 +104,17 @@ func applyMigrations(ctx context.Context, writer *sql.DB, steps []migration) (er
 		if _, err := c.exec(m.body); err != nil {
 			return coffer.Wrap("apply "+m.name, err)
 		}
-		if _, err := c.exec(`INSERT INTO schema_steps (version, name, checksum, applied) VALUES (?, ?, ?, ?)`,
-			m.version, m.name, m.checksum, micros(time.Now())); err != nil {
+		if err := noteApplied(c, m); err != nil {
 			return err
 		}
 	}
 	return classify(tx.Commit())
+}
+
+func noteApplied(c conn, m migration) error {
+	_, err := c.exec(`INSERT INTO schema_steps (version, name, checksum, applied) VALUES (?, ?, ?, ?)`,
+		m.version, m.name, m.checksum, micros(time.Now()))
+	return err
 }
 
 // checkApplied says how many steps the records have seen, and refuses records

@@ -41,7 +41,7 @@ func TestUpgrade(t *testing.T) {
 		}
 		defer w.Close()
 		defer r.Close()
-		return applyMigrations(t.Context(), w, steps)
+		return applyMigrations(t.Context(), sqliteDialect, w, steps)
 	}
 	broken := append(later[:len(later):len(later)], migration{version: 99, name: "broken", checksum: "y", body: `CREATE TABLE half (n INTEGER); NOT SQL`})
 	if err := apply(broken); err == nil {

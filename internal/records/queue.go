@@ -25,6 +25,9 @@ type write struct {
 // of run undoes run alone. run may be called again after a deadlock, so it sets
 // its results afresh each time. op is the step that errors name.
 func (d *DB) write(ctx context.Context, op string, run func(conn) error) error {
+	if d.shared {
+		return d.writeAlone(ctx, op, run)
+	}
 	w := &write{ctx: ctx, run: run, done: make(chan error, 1)}
 	select {
 	case <-d.stop:

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -63,49 +62,28 @@ func address(path, mode string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: v.Encode()}).String()
 }
 
-// classify turns a driver's error into one of ours. Errors of ours pass.
-func classify(err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, ours := errors.AsType[*coffer.Error](err); ours {
-		return err
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	const op = "use the records"
-	if errors.Is(err, sql.ErrConnDone) || strings.Contains(err.Error(), "database is closed") {
-		return coffer.E(coffer.KindUnavailable, op, "%w", err)
-	}
+// sqliteTrouble reads an error of SQLite.
+func sqliteTrouble(err error) (trouble, bool) {
 	e, is := errors.AsType[*sqlite.Error](err)
 	if !is {
-		return coffer.E(coffer.KindInternal, op, "%w", err)
+		return trouble{}, false
 	}
 	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CONSTRAINT:
+		return trouble{taken: true}, true
 	case sqlite3.SQLITE_FULL:
-		return coffer.E(coffer.KindNoSpace, op, "%w", err).WithHint("make room on the disk that holds the records")
+		return trouble{kind: coffer.KindNoSpace, hint: "make room on the disk that holds the records"}, true
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return coffer.E(coffer.KindUnavailable, op, "%w", err).WithHint("another process holds the records; try again")
+		return trouble{kind: coffer.KindUnavailable, hint: "another process holds the records; try again", busy: true}, true
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM,
 		sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
-		return coffer.E(coffer.KindUnavailable, op, "%w", err).WithHint("look at the disk that holds the records")
+		return trouble{kind: coffer.KindUnavailable, hint: "look at the disk that holds the records"}, true
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return coffer.E(coffer.KindCorrupt, op, "%w", err).WithHint("put back a copy of the records; the stored backups are whole without them")
+		return trouble{kind: coffer.KindCorrupt, hint: "put back a copy of the records; the stored backups are whole without them"}, true
 	case sqlite3.SQLITE_INTERRUPT:
-		return coffer.E(coffer.KindCanceled, op, "%w", err)
+		return trouble{kind: coffer.KindCanceled}, true
 	}
-	return coffer.E(coffer.KindInternal, op, "%w", err)
-}
-
-// isBusy reports whether err is a lock that another process held: worth another try.
-func isBusy(err error) bool {
-	e, is := errors.AsType[*sqlite.Error](err)
-	if !is {
-		return false
-	}
-	code := e.Code() & 0xff
-	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
+	return trouble{}, true
 }
 
 // undoesAll reports whether SQLite may have ended the whole transaction by itself,
@@ -121,12 +99,6 @@ func undoesAll(err error) bool {
 		return false
 	}
 	return true
-}
-
-// isTaken reports whether err says that a unique key exists already.
-func isTaken(err error) bool {
-	e, is := errors.AsType[*sqlite.Error](err)
-	return is && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT
 }
 
 // nilIfNoTx drops the complaint about a ROLLBACK after the database has already

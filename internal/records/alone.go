@@ -1,0 +1,109 @@
+package records
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cofferdb/coffer"
+)
+
+const (
+	aloneTries = 12               // of a transaction that gave way to others
+	lostTries  = 3                // of one whose connection broke before COMMIT
+	aloneTime  = 30 * time.Second // of one try, its waits for locks included
+)
+
+// writeAlone carries out run in a transaction of its own. One that gave way to
+// another (a deadlock, also found as late as COMMIT; a row that somebody inserted
+// first) has left nothing and is run again as a whole. Only a connection that
+// broke during COMMIT leaves it open what happened: KindUnknown.
+func (d *DB) writeAlone(ctx context.Context, op string, run func(conn) error) error {
+	if !d.enter() {
+		return errClosed(op)
+	}
+	defer d.wg.Done()
+	var err error
+	for try := 1; ; try++ {
+		if err = d.tryAlone(ctx, run); !worthAnother(err, try) || !d.pause(ctx, try) {
+			return coffer.Wrap(op, err)
+		}
+	}
+}
+
+// enter counts a write in that Close will wait for, unless it is too late.
+func (d *DB) enter() bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	select {
+	case <-d.stop:
+		return false
+	default:
+		d.wg.Add(1)
+		return true
+	}
+}
+
+// tryAlone runs one transaction. Who gives up while it waits for a connection has
+// changed nothing; after that the caller's context ends nothing any more.
+func (d *DB) tryAlone(ctx context.Context, run func(conn) error) error {
+	cn, err := d.writer.Conn(ctx)
+	if err != nil {
+		return classify(err)
+	}
+	defer cn.Close() // gives it back to the pool; a broken one is thrown away
+	once, cancel := context.WithTimeout(context.WithoutCancel(ctx), aloneTime)
+	defer cancel()
+	tx, err := cn.BeginTx(once, nil)
+	if err != nil {
+		return classify(err)
+	}
+	if err := run(conn{ctx: once, q: tx, dialect: d.dialect}); err != nil {
+		_ = tx.Rollback() // if the server does not hear it, it does so by itself
+		return err
+	}
+	return afterCommit(tx.Commit())
+}
+
+// afterCommit tells a COMMIT that did not happen from one of which nobody knows.
+func afterCommit(err error) error {
+	if err == nil {
+		return nil
+	}
+	t, answered := troubleOf(err)
+	unsent := errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrTxDone) || pgconn.SafeToRetry(err)
+	if unsent || (answered && !t.lost) {
+		return classify(err)
+	}
+	return coffer.E(coffer.KindUnknown, "commit", "%w", err).WithHint("look at what is there before asking again")
+}
+
+// worthAnother reports whether a transaction has left nothing and may do better
+// when it is run again.
+func worthAnother(err error, tries int) bool {
+	if err == nil || coffer.IsKind(err, coffer.KindUnknown) {
+		return false
+	}
+	t, _ := troubleOf(err)
+	return (t.busy || t.taken) && tries < aloneTries || t.lost && tries < lostTries
+}
+
+// pause waits before the next try, longer each time and never as long as whoever
+// it met. It answers false when nobody waits for the next try.
+func (d *DB) pause(ctx context.Context, try int) bool {
+	most := min(4*time.Millisecond<<try, 400*time.Millisecond)
+	timer := time.NewTimer(most/4 + rand.N(most))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-d.stop:
+	}
+	return false
+}

@@ -1,0 +1,108 @@
+package records
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/cofferdb/coffer"
+)
+
+// openPostgres gives records in a PostgreSQL database. Sessions read what is
+// committed (the conditional changes rest on that), wait for a lock for a bounded
+// time, and let go of their locks when their process was stopped in mid-transaction.
+func openPostgres(ctx context.Context, u *url.URL, s Source) (*DB, error) {
+	address := *u
+	address.RawQuery = "sslmode=disable" // for the library's parser; TLS is set below
+	cfg, err := pgx.ParseConfig(address.String())
+	if err != nil {
+		return nil, coffer.E(coffer.KindInvalid, "read where the records are", "the address is not one of PostgreSQL")
+	}
+	cfg.Password, cfg.TLSConfig, cfg.Fallbacks = s.Password, s.tlsFor(u), nil
+	cfg.ConnectTimeout = dialTime
+	cfg.RuntimeParams = map[string]string{
+		"application_name":                    "coffer",
+		"default_transaction_isolation":       "read committed",
+		"idle_in_transaction_session_timeout": "15s",
+		"lock_timeout":                        "10s",
+	}
+	pool := stdlib.OpenDB(*cfg)
+	return openPool(ctx, postgresDialect, pool, s.MaxConns)
+}
+
+const dialTime = 10 * time.Second
+
+// openPool bounds a server's pool and tries it.
+func openPool(ctx context.Context, in dialect, pool *sql.DB, most int) (*DB, error) {
+	pool.SetMaxOpenConns(most)
+	pool.SetMaxIdleConns(most)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxLifetime(30 * time.Minute) // so that a cluster behind one address is spread over again
+	if err := pool.PingContext(ctx); err != nil {
+		return nil, errors.Join(classify(err), pool.Close())
+	}
+	return begin(ctx, in, pool, pool)
+}
+
+const (
+	hintServer  = "look at the server that holds the records; Coffer tries again"
+	hintAccount = "look at the records' address and password, and at the account's rights there"
+	hintSpace   = "make room on the server that holds the records"
+	hintText    = "leave out what is no text, or shorten it"
+)
+
+// postgresTrouble reads an error of PostgreSQL or of its connection, by its
+// SQLSTATE.
+func postgresTrouble(err error) (trouble, bool) {
+	e, is := errors.AsType[*pgconn.PgError](err)
+	if !is {
+		return connectionTrouble(err)
+	}
+	switch e.Code {
+	case "40001", "40P01", "55P03": // serialization, deadlock, no lock in time
+		return trouble{kind: coffer.KindUnavailable, hint: "others changed the same rows; try again", busy: true}, true
+	case "23505":
+		return trouble{taken: true}, true
+	case "25P03", "57P01", "57P02", "57P03", "57P05": // the server ended the session, or is not up yet
+		return trouble{kind: coffer.KindUnavailable, hint: hintServer, lost: true}, true
+	case "25006", "57014": // read-only, interrupted
+		return trouble{kind: coffer.KindUnavailable, hint: hintServer}, true
+	case "53100":
+		return trouble{kind: coffer.KindNoSpace, hint: hintSpace}, true
+	case "3D000", "3F000", "42501":
+		return trouble{kind: coffer.KindUnavailable, hint: hintAccount}, true
+	case "XX001", "XX002":
+		return trouble{kind: coffer.KindCorrupt, hint: hintServer}, true
+	case "22001", "22021", "22P05":
+		return trouble{kind: coffer.KindInvalid, hint: hintText}, true
+	}
+	switch {
+	case strings.HasPrefix(e.Code, "08"):
+		return trouble{kind: coffer.KindUnavailable, hint: hintServer, lost: true}, true
+	case strings.HasPrefix(e.Code, "28"):
+		return trouble{kind: coffer.KindUnavailable, hint: hintAccount}, true
+	case strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "58"):
+		return trouble{kind: coffer.KindUnavailable, hint: hintServer}, true
+	}
+	return trouble{}, true
+}
+
+// connectionTrouble reads what a connection says, whoever's it is.
+func connectionTrouble(err error) (trouble, bool) {
+	_, dialled := errors.AsType[*pgconn.ConnectError](err)
+	_, network := errors.AsType[net.Error](err)
+	broken := errors.Is(err, driver.ErrBadConn) || network || dialled || pgconn.SafeToRetry(err) || isCut(err)
+	if !broken {
+		return trouble{}, false
+	}
+	return trouble{kind: coffer.KindUnavailable, hint: hintServer, lost: true}, true
+}

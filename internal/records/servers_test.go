@@ -1,0 +1,65 @@
+package records_test
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/internal/records/recordstest"
+	"github.com/cofferdb/coffer/internal/testenv"
+)
+
+// openSource opens records and closes them with the test.
+func openSource(t testing.TB, s records.Source) *records.DB {
+	t.Helper()
+	db, err := records.OpenSource(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
+	server := testenv.PostgreSQL(t, testenv.PostgresOptions{})
+	onServer(t, func(t *testing.T) records.Source {
+		return records.Source{URL: server.Database(t), Password: testenv.PostgresPassword, MaxConns: 5}
+	})
+}
+
+func TestMariaDB(t *testing.T) {
+	t.Parallel()
+	fresh := mariaDB(t)
+	onServer(t, fresh)
+}
+
+// mariaDB starts a server and gives empty databases of it.
+func mariaDB(t testing.TB) func(t *testing.T) records.Source {
+	const user, password = "coffer_records", "hidden-word-9a3e"
+	server := testenv.MariaDB(t, testenv.MariaDBOptions{LogBin: true, ExtraConfig: []string{"max_connections = 200"}})
+	server.Exec(t, fmt.Sprintf("CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s'", user, password),
+		fmt.Sprintf("GRANT ALL ON `t%%`.* TO '%s'@'127.0.0.1'", user))
+	var made atomic.Int64
+	return func(t *testing.T) records.Source {
+		name := fmt.Sprintf("t%d", made.Add(1))
+		server.Exec(t, "CREATE DATABASE "+name)
+		u := url.URL{Scheme: "mysql", User: url.User(user), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(server.Port)), Path: "/" + name}
+		return records.Source{URL: u.String(), Password: password, MaxConns: 5}
+	}
+}
+
+// onServer runs all that a database server must do.
+func onServer(t *testing.T, fresh func(*testing.T) records.Source) {
+	t.Run("law", func(t *testing.T) {
+		recordstest.Run(t, func(t *testing.T) *records.DB { return openSource(t, fresh(t)) })
+	})
+}
