@@ -143,12 +143,17 @@ type sizes struct {
 	links    []string // tables whose data lie outside of the data folder, a few
 }
 
-// linked refuses tables with a DATA DIRECTORY: a backup holds where they lay, and
-// no restore of ours writes there.
+// linked refuses tables with a DATA DIRECTORY. The tool stores an InnoDB table of
+// that kind under its name in the data folder, but a server that is started on it
+// there crashes at the table's next ALTER: its dictionary wants the other place.
+// Aria's the tool does not open at all. (MyISAM's are stored as what they are.)
 func linked(tables []string) error {
-	return coffer.E(coffer.KindUnsupported, opProbe, "tables with a DATA DIRECTORY of their own cannot be restored: %s", strings.Join(tables, ", ")).
-		WithHint("move them into the data folder (ALTER TABLE … without DATA DIRECTORY)")
+	return coffer.E(coffer.KindUnsupported, opProbe, "tables with a DATA DIRECTORY of their own cannot be backed up: %s", strings.Join(tables, ", ")).
+		WithHint("move them into the data folder: " + moveTable)
 }
+
+// moveTable is how a table gets rid of its DATA DIRECTORY; no ALTER does that.
+const moveTable = "CREATE TABLE new LIKE old, INSERT INTO new SELECT * FROM old, RENAME TABLE old TO gone, new TO old"
 
 func measure(ctx context.Context, dataDir string) (s sizes, err error) {
 	err = filepath.WalkDir(dataDir, func(path string, d fs.DirEntry, err error) error {
@@ -161,11 +166,12 @@ func measure(ctx context.Context, dataDir string) (s sizes, err error) {
 			return context.Cause(ctx)
 		}
 		ext, name := filepath.Ext(path), d.Name()
-		if ext == ".isl" && len(s.links) < maxLinks {
+		aria := ext == ".MAD" || ext == ".MAI"
+		if (ext == ".isl" || aria && d.Type()&fs.ModeSymlink != 0) && len(s.links) < maxLinks {
 			rel, _ := filepath.Rel(dataDir, path)
 			s.links = append(s.links, strings.TrimSuffix(rel, ext))
 		}
-		nonTrans := ext == ".MAD" || ext == ".MAI" || ext == ".MYD" || ext == ".MYI"
+		nonTrans := aria || ext == ".MYD" || ext == ".MYI"
 		if !nonTrans && ext != ".ibd" && !strings.HasPrefix(name, "ibdata") && !strings.HasPrefix(name, "undo") {
 			return nil
 		}

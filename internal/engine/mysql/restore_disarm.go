@@ -30,7 +30,7 @@ func disarm(root *os.Root) error {
 		switch path.Ext(name) {
 		case ".isl":
 			return coffer.E(coffer.KindUnsupported, "file "+name, "the table has a DATA DIRECTORY of its own, outside of the data folder").
-				WithHint("move the table into the data folder (ALTER TABLE without DATA DIRECTORY) and take a full backup")
+				WithHint("move the table into the data folder (%s) and take a full backup", moveTable)
 		case ".ren":
 			b, err := readSmall(root, name)
 			if err != nil {

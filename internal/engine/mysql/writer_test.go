@@ -143,4 +143,14 @@ func TestProbeTellsAndRefuses(t *testing.T) {
 	if _, err := e.Backup(t.Context(), &enginetest.Recorder{}, engine.Base{}, engine.Options{}); !coffer.IsKind(err, coffer.KindUnsupported) {
 		t.Errorf("its backup: %v", err)
 	}
+	// What the hint says helps; MyISAM may lie where it likes, Aria may not.
+	src.Exec(t, "USE shop", "CREATE TABLE new LIKE away", "INSERT INTO new SELECT * FROM away", "RENAME TABLE away TO gone, new TO away", "DROP TABLE gone",
+		"CREATE TABLE free (i INT) ENGINE=MyISAM DATA DIRECTORY = '"+filepath.Dir(outside)+"'", "INSERT INTO free VALUES (1)")
+	if _, err := e.Probe(t.Context(), engine.Base{}); err != nil {
+		t.Errorf("the table was moved: %v", err)
+	}
+	src.Exec(t, "CREATE TABLE shop.bound (i INT) ENGINE=Aria INDEX DIRECTORY = '"+filepath.Dir(outside)+"'")
+	if _, err := e.Probe(t.Context(), engine.Base{}); !coffer.IsKind(err, coffer.KindUnsupported) || !strings.Contains(err.Error(), "shop/bound") {
+		t.Errorf("an Aria table outside of the data folder: %v", err)
+	}
 }
