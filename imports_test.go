@@ -33,9 +33,14 @@ var mayImport = map[string]string{
 	"internal/message": ". internal/bus",
 	"internal/sign":    ". internal/bus",
 
+	"internal/enrol": ". client rest internal/bus internal/message internal/pki internal/records internal/sign",
+
 	// adapters
 	"internal/store/file":   ". internal/retry internal/store",
+	"internal/store/s3":     ". internal/store internal/store/remote",
+	"internal/store/remote": ". internal/store",
 	"internal/bus/local":    ". internal/bus",
+	"internal/bus/amqp":     ". internal/bus internal/retry",
 	"internal/bus/unix":     ". internal/bus internal/retry",
 	"internal/engine/mysql": ". internal/engine internal/guard internal/spool xbstream",
 
