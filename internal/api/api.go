@@ -81,6 +81,7 @@ type Config struct {
 	Prober  Prober
 	Keys    Keys // nil: archives are not encrypted
 	Sweeper Sweeper
+	Enrol   Enrolment // nil: no agent of another machine can join
 
 	Stores           []string // names of the stores; the first takes new backups
 	DefaultContainer string   // "" is Trove's database_backups

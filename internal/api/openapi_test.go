@@ -17,7 +17,7 @@ func TestOpenAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"GET /", "GET /healthcheck"}
+	want := []string{"GET /", "GET /healthcheck", "POST " + redeemPath}
 	for _, r := range (&api{}).routes() {
 		paths := r.docs
 		if paths == nil {

@@ -64,6 +64,7 @@ func ownRoutes() []route {
 		{http.MethodGet, p + "/instances", (*api).ownInstances, nil},
 		{http.MethodPost, p + "/instances", (*api).register, nil},
 		{http.MethodGet, p + "/instances/{id}", (*api).ownInstance, nil},
+		{http.MethodPost, p + "/joins", (*api).invite, nil},
 		{http.MethodGet, p + "/agents", (*api).agentList, nil},
 		{http.MethodPost, p + "/sweep", (*api).sweep, nil},
 	}

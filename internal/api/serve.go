@@ -51,6 +51,10 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 		a.open(w, r)
 		return
 	}
+	if r.URL.Path == redeemPath {
+		a.redeem(w, r)
+		return
+	}
 	caller, err := a.admit(r)
 	if err != nil {
 		a.fail(w, r, err)

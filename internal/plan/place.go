@@ -9,8 +9,8 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-// silent is for how long an agent may be unheard before it is passed over.
-const silent = 3 * coffer.HeartbeatEvery
+// Silent is for how long an agent may be unheard before it is passed over.
+const Silent = 3 * coffer.HeartbeatEvery
 
 // Reserve is the space in bytes that a restore leaves free on a host that nobody
 // has named.
@@ -100,7 +100,7 @@ func against(c Candidate, w Wish) string {
 		return "another agent was named"
 	case !w.Files && !c.Agent.Host:
 		return "it does not run restored servers"
-	case !named && c.Silent > silent:
+	case !named && c.Silent > Silent:
 		return fmt.Sprintf("not heard for %s", c.Silent.Round(time.Second))
 	case c.Lacks != "":
 		return c.Lacks
@@ -151,7 +151,7 @@ func nowhere(all []Candidate, w Wish) error {
 		return notThere(all, w)
 	}
 	for _, c := range all { // the one with the most room first
-		if c.Silent > silent || !c.Agent.Host && !w.Files {
+		if c.Silent > Silent || !c.Agent.Host && !w.Files {
 			continue
 		}
 		if c.Lacks != "" {

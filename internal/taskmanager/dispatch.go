@@ -2,17 +2,23 @@ package taskmanager
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/message"
-	"github.com/cofferdb/coffer/internal/plan"
 	"github.com/cofferdb/coffer/internal/records"
 )
 
-const dueAtOnce = 100
+const (
+	ringsAtOnce = 8                // bells that are rung beside each other
+	castFor     = 10 * time.Second // a bus that takes longer is away
+	ownAtOnce   = 32               // jobs that run in this process
+	standBack   = 5 * time.Second  // a waiting job of a full page makes room for the next
+)
 
 // ringing looks for due intents at an interval and at each doorbell.
 func (t *TaskManager) ringing(ctx context.Context, g *errgroup.Group) error {
@@ -31,91 +37,142 @@ func (t *TaskManager) ringing(ctx context.Context, g *errgroup.Group) error {
 	}
 }
 
+// ring makes one round of the due jobs: who may run now is rung for, each by the
+// one task manager whose change of the row succeeds.
 func (t *TaskManager) ring(ctx context.Context, g *errgroup.Group) error {
-	jobs, err := t.Records.Due(ctx, t.Now(), dueAtOnce)
+	t.belling.Lock()
+	defer t.belling.Unlock()
+	jobs, err := t.Records.Due(ctx, t.Now(), records.MaxPage)
 	if err != nil {
 		return coffer.Wrap("list due jobs", err)
 	}
-	for _, j := range jobs {
-		next := min(200*time.Millisecond+t.Now().Sub(j.Created)/4, 30*time.Second)
-		mine, err := t.Records.Rang(ctx, j.ID, t.Now(), t.Now().Add(next))
-		if err != nil {
-			return coffer.Wrap("note that a job was rung for", err)
+	now := time.Now()
+	t.forgetBells(now)
+	if len(jobs) == 0 {
+		return nil
+	}
+	l, err := t.weigh(ctx, now)
+	if err != nil {
+		return err
+	}
+	var rings errgroup.Group
+	rings.SetLimit(ringsAtOnce)
+	var mine []coffer.Job
+	for _, j := range inTurn(jobs, l.projects, t.served) {
+		j, ok, terr := t.turn(ctx, j, l, now, len(jobs) == records.MaxPage)
+		if ok {
+			mine = append(mine, j)
 		}
-		if !mine {
-			continue // another task manager rings
-		}
-		err = t.send(ctx, g, j)
-		if err == nil && (j.Kind == coffer.JobBackup || j.Kind == coffer.JobRestore) && t.Now().Sub(j.Created) >= t.Timings.MaxQueue {
-			err = unclaimed(j)
-		}
-		if err != nil {
-			if err := t.undelivered(ctx, j, err); err != nil {
-				return err
-			}
+		if err = terr; err != nil {
+			break
 		}
 	}
-	return nil
+	for _, j := range mine {
+		b := t.bells[j.ID]
+		rings.Go(func() error { return t.ringFor(ctx, g, j, b, now) })
+	}
+	return errors.Join(err, rings.Wait())
 }
 
-// send rings for one job where it can run.
+// turn decides whether a due job is rung for now, and by this task manager.
+func (t *TaskManager) turn(ctx context.Context, j coffer.Job, l *load, now time.Time, crowded bool) (coffer.Job, bool, error) {
+	b := t.bellOf(j, now)
+	if now.Before(b.again) || !beside(j.Kind) && t.busy() {
+		return j, false, nil
+	}
+	j, lost := t.locate(ctx, j, b, l, now)
+	why := l.full(t.Caps, j, b)
+	if why != "" {
+		if err := t.recheck(ctx, l, now); err != nil {
+			return j, false, err
+		}
+		why = l.full(t.Caps, j, b)
+	}
+	if why != "" && lost == nil {
+		b.since = now // to wait for a cap is nobody's fault
+		return j, false, t.waits(ctx, j, why, crowded)
+	}
+	gap := b.gap(now)
+	at := t.Now()
+	mine, err := t.Records.Rang(ctx, j.ID, at, at.Add(gap))
+	if err != nil || !mine {
+		return j, false, coffer.Wrap("note that a job was rung for", err)
+	}
+	b.again = now.Add(gap)
+	if lost != nil {
+		return j, false, t.undelivered(ctx, j, b, now, lost)
+	}
+	t.served[j.Project], b.told = now, now
+	l.add(j.Kind, j.Project, b.host, b.store)
+	if strings.HasPrefix(j.Phase, "waits") {
+		_, err = t.Records.SetWaiting(ctx, j.ID, j.Phase, "")
+	}
+	return j, true, err
+}
+
+// waits says once, in the row and in its diary, what a job waits for. Of a page that
+// is full it makes room for those behind it.
+func (t *TaskManager) waits(ctx context.Context, j coffer.Job, why string, crowded bool) error {
+	if crowded {
+		at := t.Now()
+		if _, err := t.Records.Rang(ctx, j.ID, at, at.Add(standBack)); err != nil {
+			return coffer.Wrap("let others go before", err)
+		}
+	}
+	if j.Phase == why {
+		return nil
+	}
+	ok, err := t.Records.SetWaiting(ctx, j.ID, j.Phase, why)
+	if err != nil || !ok || j.Phase != "" {
+		return err
+	}
+	return coffer.Wrap("keep the event", t.Records.AddEvents(ctx, j.ID, []coffer.Event{{
+		At: t.Now(), Level: coffer.Info, Code: "waits", Text: why,
+	}}))
+}
+
+// ringFor rings for one job where it can run.
+func (t *TaskManager) ringFor(ctx context.Context, g *errgroup.Group, j coffer.Job, b *bell, now time.Time) error {
+	err := t.send(ctx, g, j)
+	switch {
+	case err == nil:
+		b.deaf = time.Time{}
+	case b.deaf.IsZero():
+		b.told, b.deaf = time.Time{}, now
+	default:
+		b.told = time.Time{}
+	}
+	if err == nil && beside(j.Kind) && now.Sub(b.since) >= t.Timings.MaxQueue {
+		err = coffer.E(coffer.KindUnavailable, "ring for the "+string(j.Kind), "who hears it does not claim it")
+	}
+	if err == nil {
+		return nil
+	}
+	return t.undelivered(ctx, j, b, now, err)
+}
+
 func (t *TaskManager) send(ctx context.Context, g *errgroup.Group, j coffer.Job) error {
+	to := message.GuestAgent(j.Instance)
 	switch j.Kind {
-	case coffer.JobBackup:
-		return message.Start.Cast(ctx, t.Bus, message.GuestAgent(j.Instance), message.JobRef{Job: j.ID})
-	case coffer.JobRestore:
-		return t.sendRestore(ctx, j)
 	case coffer.JobVerify:
 		t.start(ctx, g, j, t.verify)
+		return nil
 	case coffer.JobDelete:
-		return t.sendDelete(ctx, g, j)
+		t.start(ctx, g, j, t.delete)
+		return nil
+	case coffer.JobRestore:
+		to = message.HostAgent(j.Spec.Target.Agent)
 	}
-	return nil
-}
-
-func (t *TaskManager) sendRestore(ctx context.Context, j coffer.Job) error {
-	var want coffer.AgentID
-	if j.Spec.Target != nil {
-		want = j.Spec.Target.Agent
-	}
-	agents, err := t.Records.Agents(ctx)
-	if err != nil {
-		return coffer.Wrap("list the agents", err)
-	}
-	all := make([]plan.Candidate, len(agents))
-	for i, a := range agents {
-		all[i] = plan.Candidate{Agent: a}
-	}
-	p, err := plan.Place(all, plan.Wish{Agent: want, Files: j.Spec.Target != nil && j.Spec.Target.Dir != ""})
-	if err != nil {
-		return coffer.Wrap("place the restore", err)
-	}
-	return message.Start.Cast(ctx, t.Bus, message.HostAgent(p.Agent), message.JobRef{Job: j.ID})
-}
-
-// sendDelete waits for a parent's children to go first.
-func (t *TaskManager) sendDelete(ctx context.Context, g *errgroup.Group, j coffer.Job) error {
-	b, err := t.Records.BackupByID(ctx, j.Backup)
-	if err != nil {
-		return coffer.Wrap("read the backup", err)
-	}
-	if b.Refs > 0 {
-		return nil // it is not due until they are gone
-	}
-	t.start(ctx, g, j, t.delete)
-	return nil
-}
-
-// unclaimed is what can be said of a job that is rung for and never claimed.
-func unclaimed(j coffer.Job) error {
-	return coffer.E(coffer.KindUnavailable, "ring for the "+string(j.Kind), "who hears it does not claim it")
+	ctx, stop := context.WithTimeout(ctx, castFor)
+	defer stop()
+	return message.Start.Cast(ctx, t.Bus, to, message.JobRef{Job: j.ID})
 }
 
 // undelivered keeps an intent due, until it has waited for longer than anybody
-// would: then the job FAILS, with the reason.
-func (t *TaskManager) undelivered(ctx context.Context, j coffer.Job, cause error) error {
-	if t.Now().Sub(j.Created) < t.Timings.MaxQueue {
-		if !coffer.IsKind(cause, coffer.KindUnavailable, coffer.KindNotFound) {
+// would, by this process's own clock: then the job FAILS, with the reason.
+func (t *TaskManager) undelivered(ctx context.Context, j coffer.Job, b *bell, now time.Time, cause error) error {
+	if now.Sub(b.since) < t.Timings.MaxQueue {
+		if !coffer.IsKind(cause, coffer.KindUnavailable, coffer.KindNotFound) && ctx.Err() == nil {
 			t.Log.Warn("could not send a job; will try again", "job", j.ID, "kind", j.Kind, "err", cause)
 		}
 		return nil

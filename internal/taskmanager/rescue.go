@@ -2,10 +2,10 @@ package taskmanager
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/cofferdb/coffer"
-	"github.com/cofferdb/coffer/internal/records"
 	"github.com/cofferdb/coffer/internal/settle"
 )
 
@@ -18,6 +18,7 @@ type watcher struct {
 	jobs    map[coffer.JobID]*watched
 	drained uint64
 	last    time.Time
+	still   time.Duration // for how long the counter has not moved
 }
 
 type watched struct {
@@ -41,7 +42,7 @@ func (t *TaskManager) Rescue(ctx context.Context) error {
 	if err != nil {
 		return coffer.Wrap("read the drained counter", err)
 	}
-	counted := min(t.watch.tick(time.Now(), n), max(2*t.Timings.Rescue, t.Timings.Lease/6))
+	counted := min(t.watch.tick(time.Now(), n, t.Timings.Lease/2), max(2*t.Timings.Rescue, t.Timings.Lease/6))
 	live := map[coffer.JobID]bool{}
 	for _, j := range jobs {
 		live[j.ID] = true
@@ -69,13 +70,24 @@ func (t *TaskManager) Rescue(ctx context.Context) error {
 // tick gives how much of the time since the last look counts: none if no
 // conductor's queue was empty in it. The caller bounds it: after a pause of this
 // process one empty queue says nothing of the beats that are still on their way.
-func (w *watcher) tick(now time.Time, drained uint64) time.Duration {
+// When the queues were not seen empty for long (the broker, the conductors or the
+// records were away), every runner gets a fresh lease: it may need a while to find
+// its way back.
+func (w *watcher) tick(now time.Time, drained uint64, outage time.Duration) time.Duration {
 	d := now.Sub(w.last)
 	moved := drained != w.drained && !w.last.IsZero()
 	w.last, w.drained = now, drained
 	if !moved {
+		w.still += d
 		return 0
 	}
+	if w.still >= outage {
+		for _, o := range w.jobs {
+			o.silent = 0
+		}
+		d = 0
+	}
+	w.still = 0
 	return d
 }
 
@@ -114,19 +126,11 @@ func (t *TaskManager) rescue(ctx context.Context, j coffer.Job) error {
 		return t.rescueBuilding(ctx, j)
 	case j.Kind == coffer.JobBackup && j.State == coffer.Saving:
 		return t.rescueSaving(ctx, j)
-	case j.Kind == coffer.JobDelete:
-		return t.rescueDelete(ctx, j)
+	case j.Kind == coffer.JobVerify, j.Kind == coffer.JobDelete:
+		return t.retake(ctx, j)
 	}
 	_, err := t.Records.Fail(ctx, j.ID, "", settle.Lost("it stopped beating", t.Now()))
-	if err != nil || j.Kind != coffer.JobRestore || j.Spec.Target == nil || j.Spec.Target.Dir != "" {
-		return err
-	}
-	in, err := t.Records.InstanceByID(ctx, j.Instance)
-	if err != nil {
-		return err
-	}
-	in.Status, in.Updated = "ERROR", t.Now()
-	return t.Records.UpdateInstance(ctx, in)
+	return err
 }
 
 func (t *TaskManager) rescueBuilding(ctx context.Context, j coffer.Job) error {
@@ -165,18 +169,28 @@ func (t *TaskManager) rescueSaving(ctx context.Context, j coffer.Job) error {
 	return err
 }
 
-// rescueDelete fails the lost job and asks again: each step of a delete can be
-// repeated by anybody.
-func (t *TaskManager) rescueDelete(ctx context.Context, j coffer.Job) error {
-	end := settle.Lost("it stopped beating in the middle of a delete", t.Now())
-	if _, err := t.Records.Fail(ctx, j.ID, "", end); err != nil {
-		return err
+// maxTries bounds how often a verify or a delete is taken again: one that ends every
+// task manager that takes it must not go round for ever.
+const maxTries = 5
+
+// retake lets anybody take a lost verify or delete again, under its own id: each of
+// its steps can be repeated, also beside a runner that was stopped and wakes up.
+// What waits for it goes on waiting.
+func (t *TaskManager) retake(ctx context.Context, j coffer.Job) error {
+	if j.Spec.Tries < maxTries && !j.Cancel {
+		ok, err := t.Records.Requeue(ctx, j.ID, j.Runner, t.Now())
+		if err != nil || !ok {
+			return err // or it is somebody else's by now
+		}
+		t.awake()
+		return coffer.Wrap("keep the event", t.Records.AddEvents(ctx, j.ID, []coffer.Event{{
+			At: t.Now(), Level: coffer.Info, Code: "taken_again", Text: "the job is taken again from its beginning",
+		}}))
 	}
-	if err := t.Records.DeleteFailed(ctx, j.Backup, end); err != nil {
-		return err
+	why := "it stopped beating"
+	if j.Spec.Tries >= maxTries {
+		why = fmt.Sprintf("it was lost %d times", j.Spec.Tries+1)
 	}
-	_, err := t.Records.CreateJob(ctx, records.NewJob{
-		Kind: coffer.JobDelete, Project: j.Project, Instance: j.Instance, Backup: j.Backup, Spec: j.Spec, Now: t.Now(),
-	})
+	_, err := t.Records.Fail(ctx, j.ID, j.Runner, settle.Lost(why, t.Now()))
 	return err
 }

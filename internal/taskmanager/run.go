@@ -88,7 +88,7 @@ func ending(err error, now time.Time) records.Ending {
 func (t *TaskManager) beat(ctx context.Context, job coffer.Job, p *progress) {
 	tick := time.NewTicker(min(coffer.BeatEvery, t.Timings.Lease/6))
 	defer tick.Stop()
-	started := t.Now()
+	begun, started := time.Now(), t.Now()
 	for n := uint64(1); ; n++ {
 		select {
 		case <-ctx.Done():
@@ -96,7 +96,7 @@ func (t *TaskManager) beat(ctx context.Context, job coffer.Job, p *progress) {
 		case <-tick.C:
 		}
 		pr := coffer.Progress{Done: p.done.Load(), Total: p.total.Load(), Started: started.UnixMilli()}
-		if s := t.Now().Sub(started).Seconds(); s > 0 {
+		if s := time.Since(begun).Seconds(); s > 0 {
 			pr.Rate = float64(pr.Done) / s
 		}
 		_, err := t.Records.Report(ctx, records.Report{
@@ -191,6 +191,9 @@ func (t *TaskManager) delete(ctx context.Context, job coffer.Job, _ *progress) e
 	b, err := t.Records.BackupByID(ctx, job.Backup)
 	if err != nil {
 		return coffer.Wrap("read the backup", err)
+	}
+	if b.Deleted { // by another, which took this job again meanwhile
+		return nil
 	}
 	place, err := settle.Place(ctx, t.Stores, b.Store, b.Project, b.Container)
 	if err == nil {

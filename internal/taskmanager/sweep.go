@@ -2,6 +2,8 @@ package taskmanager
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/archive"
@@ -22,10 +24,39 @@ type SweepReport struct {
 // maxStrangers bounds how many foreign names a report lists.
 const maxStrangers = 100
 
+// sweepsCounter is raised by whoever begins a sweep of its own accord.
+const sweepsCounter = "sweeps"
+
+// sweepInTurn sweeps, unless another task manager has begun to since this one last
+// looked: of many one sweeps, and when it is gone, the next. Two that do so at once
+// only do the work twice.
+func (t *TaskManager) sweepInTurn(ctx context.Context) error {
+	n, err := t.Records.Counter(ctx, sweepsCounter)
+	if err != nil {
+		return coffer.Wrap("read the sweeps' counter", err)
+	}
+	t.sweeping.Lock()
+	others := n != t.turns
+	t.turns = n
+	t.sweeping.Unlock()
+	if others {
+		return nil
+	}
+	if n, err = t.Records.RaiseCounter(ctx, sweepsCounter); err != nil {
+		return err
+	}
+	t.sweeping.Lock()
+	t.turns = n
+	t.sweeping.Unlock()
+	_, err = t.Sweep(ctx)
+	return err
+}
+
 // Sweep removes what is proven ours and dead: FAILED backups, and backups of
-// this installation's intents that have neither row nor manifest, are older than
-// a deadline and a grace, and were so in two listings a grace apart. A name whose
-// id has a manifest and no tombstone is never swept. Strangers are reported only.
+// this installation's intents that have neither row nor manifest, in two listings
+// of this process that are a deadline and a grace apart on its own clock. A name
+// whose id has a manifest and no tombstone is never swept. Strangers are reported
+// only.
 func (t *TaskManager) Sweep(ctx context.Context) (SweepReport, error) {
 	t.init()
 	var rep SweepReport
@@ -99,12 +130,14 @@ func (t *TaskManager) sweepPlace(ctx context.Context, p records.Place, rep *Swee
 			rep.Strangers = append(rep.Strangers, s)
 		}
 	}
+	key := string(p.Project) + "\x00" + p.Store + "\x00" + p.Container + "\x00"
+	t.vanished(key, ours)
 	var first error
 	for _, o := range ours {
 		if o.Intent.Project != p.Project {
 			continue
 		}
-		if err := t.sweepOrphan(ctx, place, o, rep); err != nil && first == nil {
+		if err := t.sweepOrphan(ctx, place, key, o, rep); err != nil && first == nil {
 			first = err
 		}
 	}
@@ -123,7 +156,7 @@ func endUploads(ctx context.Context, place archive.Place, o archive.Owned) error
 }
 
 // sweepOrphan wipes a backup of our intent that has no row.
-func (t *TaskManager) sweepOrphan(ctx context.Context, place archive.Place, o archive.Owned, rep *SweepReport) error {
+func (t *TaskManager) sweepOrphan(ctx context.Context, place archive.Place, key string, o archive.Owned, rep *SweepReport) error {
 	b, err := t.Records.BackupByID(ctx, o.ID)
 	if o.Manifest && !o.Dead && (coffer.IsKind(err, coffer.KindNotFound) || err == nil && b.State == coffer.Completed) {
 		return endUploads(ctx, place, o)
@@ -131,7 +164,7 @@ func (t *TaskManager) sweepOrphan(ctx context.Context, place archive.Place, o ar
 	if !coffer.IsKind(err, coffer.KindNotFound) {
 		return coffer.Wrap("read the backup's row", err) // what has a row is judged by it
 	}
-	if o.Manifest && !o.Dead || !t.orphan(place.Prefix, o, rep) {
+	if o.Manifest && !o.Dead || !t.orphan(key+string(o.ID), rep) {
 		return nil
 	}
 	return t.wipe(ctx, place, o.ID, o.Intent.Runner, false, rep)
@@ -158,26 +191,36 @@ func (t *TaskManager) wipe(ctx context.Context, place archive.Place, id coffer.B
 	return t.forget(ctx, place, id, row, rep)
 }
 
-// orphan reports whether an id without a row was already an orphan one grace ago.
-func (t *TaskManager) orphan(prefix string, o archive.Owned, rep *SweepReport) bool {
-	key := prefix + string(o.ID)
-	now := t.Now()
-	if now.Sub(o.Intent.Begun) < t.Timings.Deadline+t.Timings.Grace {
-		rep.Waiting++
-		return false
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// orphan reports whether an id without a row was already an orphan a deadline and a
+// grace ago: what its intent says of its age is by another machine's clock.
+func (t *TaskManager) orphan(key string, rep *SweepReport) bool {
+	t.sweeping.Lock()
+	defer t.sweeping.Unlock()
 	at, ok := t.seen[key]
 	if !ok {
-		t.seen[key] = now
+		at = time.Now()
+		t.seen[key] = at
 	}
-	if t.Timings.Grace > 0 && (!ok || now.Sub(at) < t.Timings.Grace) {
+	if time.Since(at) < t.Timings.Deadline+t.Timings.Grace {
 		rep.Waiting++
 		return false
 	}
-	delete(t.seen, key)
 	return true
+}
+
+// vanished forgets the orphans of one place that its listing does not show any more.
+func (t *TaskManager) vanished(prefix string, ours []archive.Owned) {
+	there := map[string]bool{}
+	for _, o := range ours {
+		there[prefix+string(o.ID)] = true
+	}
+	t.sweeping.Lock()
+	defer t.sweeping.Unlock()
+	for key := range t.seen {
+		if strings.HasPrefix(key, prefix) && !there[key] {
+			delete(t.seen, key)
+		}
+	}
 }
 
 // replaced reports whether the life of a process that wrote something is proven

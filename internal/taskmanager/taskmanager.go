@@ -3,8 +3,13 @@
 // runner is lost, and sweeps from the stores what is proven ours and dead.
 //
 // Rows are the work and messages are doorbells: an intent stays due until its
-// effect (a runner) is in the row, and is rung again until then. Any number of
-// task managers may run: every step is a conditional change of a row.
+// effect (a runner) is in the row, and is rung again until then.
+//
+// Any number of task managers may run on one set of records: every step is a
+// conditional change of a row, and what one of them has begun when it dies another
+// goes on with. How long something has lasted each measures for itself, on its own
+// monotonic clock: a time in a row was written by another process, whose clock may
+// have jumped, and is for people to read and for ordering.
 package taskmanager
 
 import (
@@ -20,6 +25,7 @@ import (
 	"github.com/cofferdb/coffer/internal/archive"
 	"github.com/cofferdb/coffer/internal/bus"
 	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/plan"
 	"github.com/cofferdb/coffer/internal/records"
 	"github.com/cofferdb/coffer/internal/settle"
 )
@@ -32,7 +38,10 @@ type Records interface {
 	Rang(ctx context.Context, job coffer.JobID, now, next time.Time) (bool, error)
 	Running(context.Context) ([]coffer.Job, error)
 	JobByID(context.Context, coffer.JobID) (coffer.Job, error)
-	CreateJob(context.Context, records.NewJob) (coffer.Job, error)
+	Chain(context.Context, coffer.ProjectID, coffer.BackupID) ([]coffer.Backup, error)
+	Assign(ctx context.Context, restore coffer.JobID, from, to coffer.AgentID) (bool, error)
+	SetWaiting(ctx context.Context, job coffer.JobID, from, to string) (bool, error)
+	Requeue(context.Context, coffer.JobID, coffer.Runner, time.Time) (bool, error)
 	Claim(context.Context, coffer.JobID, coffer.Runner, time.Time) (coffer.Job, error)
 	Report(context.Context, records.Report) (bool, error)
 	Finish(context.Context, coffer.JobID, time.Time) (bool, error)
@@ -41,10 +50,10 @@ type Records interface {
 	Deleted(context.Context, coffer.BackupID, time.Time) error
 	DeleteFailed(context.Context, coffer.BackupID, records.Ending) error
 	SetVerdict(context.Context, coffer.BackupID, coffer.Verdict) error
-	UpdateInstance(context.Context, coffer.Instance) error
 	Agent(context.Context, coffer.AgentID) (coffer.Agent, error)
 	Agents(context.Context) ([]coffer.Agent, error)
 	Counter(context.Context, string) (uint64, error)
+	RaiseCounter(context.Context, string) (uint64, error)
 	Places(context.Context) ([]records.Place, error)
 	FailedBackups(ctx context.Context, after coffer.BackupID, limit int) ([]coffer.Backup, error)
 	Swept(context.Context, coffer.BackupID) error
@@ -65,7 +74,7 @@ type Timings struct {
 	Deadline time.Duration // a manifest's [coffer.ManifestDeadline]
 	Sweep    time.Duration // how often the stores are swept [5 min]
 	Grace    time.Duration // between two listings that must agree [5 min]
-	MaxQueue time.Duration // an intent that nobody took for so long FAILS [24 h]
+	MaxQueue time.Duration // an intent that this process saw nobody take for so long FAILS [24 h]
 }
 
 // TaskManager is the role. Its fields are what it needs; Run is its life.
@@ -80,15 +89,27 @@ type TaskManager struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Timings Timings
-	Dead    func(coffer.Runner) bool // extra proof that a runner is gone (a lock held); nil is none
+	Caps    Caps
+	// Dead is extra proof that a runner is gone: a lock that this process holds. It
+	// is for a control plane that is one process; with others beside it, nil.
+	Dead func(coffer.Runner) bool
 
 	rescuing sync.Mutex // guards watch: one pass at a time
+	watch    watcher
 
-	mu    sync.Mutex
-	own   map[coffer.JobID]context.CancelFunc // jobs that run here
-	watch watcher
-	seen  map[string]time.Time // the sweep's first listing of each orphan
-	wake  chan struct{}
+	belling  sync.Mutex // guards the next four: one round at a time
+	bells    map[coffer.JobID]*bell
+	served   map[coffer.ProjectID]time.Time // when each project was last rung for
+	storesOf map[coffer.JobID]string        // of running jobs
+	heard    plan.Heard
+
+	sweeping sync.Mutex // guards the next two
+	seen     map[string]time.Time
+	turns    uint64 // the sweeps' counter as it was last seen
+
+	mu   sync.Mutex
+	own  map[coffer.JobID]context.CancelFunc // jobs that run here
+	wake chan struct{}
 }
 
 func (t *TaskManager) runner() coffer.Runner { return coffer.NewRunner(t.ID, t.Boot) }
@@ -104,12 +125,7 @@ func (t *TaskManager) Run(ctx context.Context, ready func()) error {
 	g.Go(func() error { return t.Bus.Serve(ctx, message.TaskManager, mux.Serve, ready) })
 	g.Go(func() error { return t.ringing(ctx, g) })
 	g.Go(func() error { return t.every(ctx, t.Timings.Rescue, "observe running jobs", t.Rescue) })
-	g.Go(func() error {
-		return t.every(ctx, t.Timings.Sweep, "sweep the stores", func(ctx context.Context) error {
-			_, err := t.Sweep(ctx)
-			return err
-		})
-	})
+	g.Go(func() error { return t.every(ctx, t.Timings.Sweep, "sweep the stores", t.sweepInTurn) })
 	return g.Wait()
 }
 
@@ -130,8 +146,11 @@ func (t *TaskManager) init() {
 	def(&t.Timings.MaxQueue, 24*time.Hour)
 	if t.own == nil {
 		t.own = map[coffer.JobID]context.CancelFunc{}
-		t.seen = map[string]time.Time{}
 		t.wake = make(chan struct{}, 1)
+		t.seen = map[string]time.Time{}
+		t.bells = map[coffer.JobID]*bell{}
+		t.served = map[coffer.ProjectID]time.Time{}
+		t.storesOf = map[coffer.JobID]string{}
 		t.watch = watcher{jobs: map[coffer.JobID]*watched{}}
 	}
 }
@@ -153,13 +172,25 @@ func (t *TaskManager) every(ctx context.Context, d time.Duration, what string, f
 	}
 }
 
+// busy reports whether as many jobs run in this process as may.
+func (t *TaskManager) busy() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.own) >= ownAtOnce
+}
+
 // dispatched is the doorbell: the row is read again by the ringing loop.
 func (t *TaskManager) dispatched(context.Context, message.JobRef) (message.None, error) {
+	t.awake()
+	return message.None{}, nil
+}
+
+// awake lets the ringing loop look at once.
+func (t *TaskManager) awake() {
 	select {
 	case t.wake <- struct{}{}:
 	default:
 	}
-	return message.None{}, nil
 }
 
 // cancelled ends a job that runs here; its row already says cancel.
