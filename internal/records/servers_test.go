@@ -60,6 +60,9 @@ func mariaDB(t testing.TB) func(t *testing.T) records.Source {
 // onServer runs all that a database server must do.
 func onServer(t *testing.T, fresh func(*testing.T) records.Source) {
 	t.Run("law", func(t *testing.T) {
-		recordstest.Run(t, func(t *testing.T) *records.DB { return openSource(t, fresh(t)) })
+		recordstest.Run(t, func(t *testing.T) func() *records.DB {
+			s := fresh(t)
+			return func() *records.DB { return openSource(t, s) }
+		})
 	})
 }

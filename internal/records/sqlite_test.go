@@ -53,7 +53,8 @@ func open(t testing.TB, path string) *records.DB {
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
-	recordstest.Run(t, func(t *testing.T) *records.DB {
-		return open(t, filepath.Join(t.TempDir(), "records.db"))
+	recordstest.Run(t, func(t *testing.T) func() *records.DB {
+		path := filepath.Join(t.TempDir(), "records.db")
+		return func() *records.DB { return open(t, path) }
 	})
 }

@@ -25,62 +25,6 @@ func together(fs ...func()) {
 	wg.Wait()
 }
 
-func testRaceQuota(t *testing.T, db *records.DB) {
-	w := newWorld(t, db)
-	var made, refused atomic.Int32
-	var fs []func()
-	for range 50 {
-		n := records.NewBackup{Project: ours, Instance: w.instance(ours), Name: "n", Store: "main", Quota: 10, Now: w.now()}
-		fs = append(fs, func() {
-			switch _, err := db.CreateBackup(w.ctx, n); coffer.KindOf(err) {
-			case "":
-				made.Add(1)
-			case coffer.KindQuota:
-				refused.Add(1)
-			default:
-				t.Errorf("create: %v", err)
-			}
-		})
-	}
-	together(fs...)
-	if made.Load() != 10 || refused.Load() != 40 {
-		t.Errorf("%d were made and %d refused, want 10 and 40", made.Load(), refused.Load())
-	}
-}
-
-func testRaceParent(t *testing.T, db *records.DB) {
-	w := newWorld(t, db)
-	in := w.instance(ours)
-	var deletes int
-	for i := range 200 {
-		full := w.completed(in, "")
-		var child coffer.Backup
-		var cerr, derr error
-		n := records.NewBackup{Project: ours, Instance: in, Name: "n", Parent: full.ID, Store: "main", Quota: -1, Now: w.now()}
-		d := records.NewJob{Kind: coffer.JobDelete, Project: ours, Backup: full.ID, Now: w.now()}
-		fs := []func(){
-			func() { child, cerr = db.CreateBackup(w.ctx, n) },
-			func() { _, derr = db.CreateJob(w.ctx, d) },
-		}
-		if i%2 == 0 {
-			fs[0], fs[1] = fs[1], fs[0]
-		}
-		together(fs...)
-		if (cerr == nil) == (derr == nil) {
-			t.Fatalf("round %d: create said %v and delete said %v, want exactly one", i, cerr, derr)
-		}
-		w.counts(full.ID, map[bool]int{true: 1}[cerr == nil], 0)
-		if cerr == nil {
-			w.want(coffer.KindConflict, derr)
-			w.yes(db.Fail(w.ctx, coffer.JobID(child.ID), "", records.Ending{Now: w.now()}))
-			continue
-		}
-		w.want(coffer.KindConflict, cerr)
-		deletes++
-	}
-	t.Logf("of 200 races the delete won %d", deletes)
-}
-
 func testRaceRunners(t *testing.T, db *records.DB) {
 	w := newWorld(t, db)
 	id := coffer.JobID(w.create(w.instance(ours), "").ID)

@@ -1,0 +1,337 @@
+package recordstest
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/records"
+)
+
+// pair is one set of records, opened by two processes.
+type pair struct {
+	*world
+	other *records.DB
+}
+
+// handle is the one or the other.
+func (p *pair) handle(i int) *records.DB {
+	if i%2 == 0 {
+		return p.db
+	}
+	return p.other
+}
+
+// both runs a through one handle and b through the other, at once; which comes
+// first, and through which, changes with the round.
+func (p *pair) both(round int, a, b func(*records.DB)) {
+	fs := []func(){func() { a(p.handle(round)) }, func() { b(p.handle(round + 1)) }}
+	if round%4 > 1 {
+		fs[0], fs[1] = fs[1], fs[0]
+	}
+	together(fs...)
+}
+
+func testPairQuota(t *testing.T, p *pair) {
+	var made, refused atomic.Int32
+	var fs []func()
+	for i := range 50 {
+		n := records.NewBackup{Project: ours, Instance: p.instance(ours), Name: "n", Store: "main", Quota: 10, Now: p.now()}
+		fs = append(fs, func() {
+			switch _, err := p.handle(i).CreateBackup(p.ctx, n); coffer.KindOf(err) {
+			case "":
+				made.Add(1)
+			case coffer.KindQuota:
+				refused.Add(1)
+			default:
+				t.Errorf("create: %v", err)
+			}
+		})
+	}
+	together(fs...)
+	rows, err := p.other.Backups(p.ctx, records.BackupFilter{Project: ours})
+	p.must(err)
+	if made.Load() != 10 || refused.Load() != 40 || len(rows) != 10 {
+		t.Errorf("%d were made, %d refused and %d are there, want 10, 40 and 10", made.Load(), refused.Load(), len(rows))
+	}
+}
+
+// testPairParent deletes the parent while a child is made.
+func testPairParent(t *testing.T, p *pair) {
+	in := p.instance(ours)
+	var deletes int
+	for i := range 200 {
+		full := p.completed(in, "")
+		var child coffer.Backup
+		var cerr, derr error
+		n := records.NewBackup{Project: ours, Instance: in, Name: "n", Parent: full.ID, Store: "main", Quota: -1, Now: p.now()}
+		d := records.NewJob{Kind: coffer.JobDelete, Project: ours, Backup: full.ID, Now: p.now()}
+		p.both(i,
+			func(db *records.DB) { child, cerr = db.CreateBackup(p.ctx, n) },
+			func(db *records.DB) { _, derr = db.CreateJob(p.ctx, d) })
+		if (cerr == nil) == (derr == nil) {
+			t.Fatalf("round %d: create said %v and delete said %v, want exactly one", i, cerr, derr)
+		}
+		p.counts(full.ID, map[bool]int{true: 1}[cerr == nil], 0)
+		if cerr == nil {
+			p.want(coffer.KindConflict, derr)
+			p.yes(p.db.Fail(p.ctx, coffer.JobID(child.ID), "", records.Ending{Now: p.now()}))
+			continue
+		}
+		p.want(coffer.KindConflict, cerr)
+		deletes++
+	}
+	t.Logf("of 200 races the delete won %d", deletes)
+}
+
+// testPairNewest deletes the newest backup while an increment onto "the newest" is
+// made: it stands on another one, or is a full, and is never refused.
+func testPairNewest(t *testing.T, p *pair) {
+	in := p.instance(ours)
+	for i := range 40 {
+		newest := p.completed(in, "")
+		var child coffer.Backup
+		var cerr, derr error
+		n := records.NewBackup{Project: ours, Instance: in, Name: "n", Incremental: true, Store: "main", Quota: -1, Now: p.now()}
+		d := records.NewJob{Kind: coffer.JobDelete, Project: ours, Backup: newest.ID, Now: p.now()}
+		p.both(i,
+			func(db *records.DB) { child, cerr = db.CreateBackup(p.ctx, n) },
+			func(db *records.DB) { _, derr = db.CreateJob(p.ctx, d) })
+		p.must(cerr)
+		if (child.Parent == newest.ID) == (derr == nil) {
+			t.Fatalf("round %d: the parent is %q and delete said %v", i, child.Parent, derr)
+		}
+		if child.Parent != "" {
+			p.counts(child.Parent, 1, 0)
+		}
+		p.yes(p.db.Fail(p.ctx, coffer.JobID(child.ID), "", records.Ending{Now: p.now()}))
+	}
+}
+
+// testPairForced deletes a chain by force while a link is added: the link is
+// refused, or keeps the delete from being made.
+func testPairForced(t *testing.T, p *pair) {
+	in := p.instance(ours)
+	for i := range 40 {
+		chain := p.chain(in, 1)
+		var child coffer.Backup
+		var cerr, derr error
+		n := records.NewBackup{Project: ours, Instance: in, Name: "n", Parent: chain[1].ID, Store: "main", Quota: -1, Now: p.now()}
+		d := records.NewJob{Kind: coffer.JobDelete, Project: ours, Backup: chain[0].ID, Spec: coffer.Spec{Force: true}, Now: p.now()}
+		p.both(i,
+			func(db *records.DB) { child, cerr = db.CreateBackup(p.ctx, n) },
+			func(db *records.DB) { _, derr = db.CreateJob(p.ctx, d) })
+		if (cerr == nil) == (derr == nil) {
+			t.Fatalf("round %d: create said %v and delete said %v, want exactly one", i, cerr, derr)
+		}
+		for _, b := range chain {
+			if got := p.backup(b.ID).Deleting; got != (derr == nil) {
+				t.Fatalf("round %d: backup %s is being deleted: %v, but delete said %v", i, b.ID, got, derr)
+			}
+		}
+		if cerr == nil {
+			p.yes(p.db.Fail(p.ctx, coffer.JobID(child.ID), "", records.Ending{Now: p.now()}))
+		}
+	}
+}
+
+// testPairPins verifies a chain while its last link is deleted.
+func testPairPins(t *testing.T, p *pair) {
+	in := p.instance(ours)
+	for i := range 40 {
+		chain := p.chain(in, 1)
+		var verify coffer.Job
+		var verr, derr error
+		v := records.NewJob{Kind: coffer.JobVerify, Project: ours, Backup: chain[1].ID, Now: p.now()}
+		d := records.NewJob{Kind: coffer.JobDelete, Project: ours, Backup: chain[1].ID, Now: p.now()}
+		p.both(i,
+			func(db *records.DB) { verify, verr = db.CreateJob(p.ctx, v) },
+			func(db *records.DB) { _, derr = db.CreateJob(p.ctx, d) })
+		if (verr == nil) == (derr == nil) {
+			t.Fatalf("round %d: verify said %v and delete said %v, want exactly one", i, verr, derr)
+		}
+		pins := map[bool]int{true: 1}[verr == nil]
+		p.counts(chain[0].ID, 1, pins)
+		p.counts(chain[1].ID, 0, pins)
+		if verr == nil {
+			var gone [2]bool
+			p.both(i, // both say that it ended; the pins go once
+				func(db *records.DB) {
+					gone[0], _ = db.Fail(p.ctx, verify.ID, "", records.Ending{Now: p.at})
+				},
+				func(db *records.DB) {
+					gone[1], _ = db.Fail(p.ctx, verify.ID, "", records.Ending{Now: p.at})
+				})
+			if !gone[0] || !gone[1] {
+				t.Fatalf("round %d: the same end was answered %v", i, gone)
+			}
+			p.counts(chain[0].ID, 1, 0)
+		}
+	}
+}
+
+// testPairIdempotency sends one request twice at once: one backup, one answer.
+func testPairIdempotency(t *testing.T, p *pair) {
+	for i := range 60 {
+		project := coffer.ProjectID(coffer.NewNonce())
+		n := records.NewBackup{Project: project, Instance: p.instance(project), Name: "n", Store: "main", Key: "k", Quota: 1, Now: p.now()}
+		var got [2]coffer.Backup
+		var errs [2]error
+		p.both(i,
+			func(db *records.DB) { got[0], errs[0] = db.CreateBackup(p.ctx, n) },
+			func(db *records.DB) { got[1], errs[1] = db.CreateBackup(p.ctx, n) })
+		if errs[0] != nil || errs[1] != nil || got[0].ID != got[1].ID {
+			t.Fatalf("round %d: %s (%v) and %s (%v), want one backup", i, got[0].ID, errs[0], got[1].ID, errs[1])
+		}
+		jobs, err := p.db.Jobs(p.ctx, records.JobFilter{Project: project})
+		p.must(err)
+		if len(jobs) != 1 {
+			t.Fatalf("round %d: %d jobs", i, len(jobs))
+		}
+	}
+}
+
+// testPairDeletes asks for one delete twice at once, and for its end.
+func testPairDeletes(t *testing.T, p *pair) {
+	in := p.instance(ours)
+	for i := range 40 {
+		b := p.completed(in, "")
+		n := records.NewJob{Kind: coffer.JobDelete, Project: ours, Backup: b.ID, Now: p.now()}
+		var got [2]coffer.Job
+		var errs [2]error
+		p.both(i,
+			func(db *records.DB) { got[0], errs[0] = db.CreateJob(p.ctx, n) },
+			func(db *records.DB) { got[1], errs[1] = db.CreateJob(p.ctx, n) })
+		if errs[0] != nil || errs[1] != nil || got[0].ID != got[1].ID {
+			t.Fatalf("round %d: %s (%v) and %s (%v), want one job", i, got[0].ID, errs[0], got[1].ID, errs[1])
+		}
+		at := p.now()
+		p.both(i,
+			func(db *records.DB) { errs[0] = db.Deleted(p.ctx, b.ID, at) },
+			func(db *records.DB) { errs[1] = db.Deleted(p.ctx, b.ID, at) })
+		if errs[0] != nil || errs[1] != nil {
+			t.Fatalf("round %d: the same end was answered %v and %v", i, errs[0], errs[1])
+		}
+	}
+	p.must(p.quotaFree(ours))
+}
+
+// quotaFree fails if the project still counts backups.
+func (p *pair) quotaFree(project coffer.ProjectID) error {
+	_, err := p.db.CreateBackup(p.ctx, records.NewBackup{
+		Project: project, Instance: p.instance(project), Name: "n", Store: "main", Quota: 1, Now: p.now(),
+	})
+	return err
+}
+
+// testPairCancel cancels a job while it is claimed: it ends before it began, or is
+// flagged; it is never refused and never both.
+func testPairCancel(t *testing.T, p *pair) {
+	in := p.instance(ours)
+	for i := range 60 {
+		b := p.create(in, "")
+		id := coffer.JobID(b.ID)
+		var cancelled coffer.Job
+		var cerr, berr error
+		p.both(i,
+			func(db *records.DB) { cancelled, cerr = db.Cancel(p.ctx, ours, id, p.at) },
+			func(db *records.DB) { _, berr = db.Claim(p.ctx, id, alice, p.at) })
+		p.must(cerr)
+		want := coffer.Failed
+		if berr == nil {
+			want = coffer.Building
+		} else {
+			p.want(coffer.KindConflict, berr)
+		}
+		if j := p.job(id); cancelled.State != want || j.State != want || !j.Cancel {
+			t.Fatalf("round %d: cancel answered %s, claim said %v, the job is %s, cancel %v", i, cancelled.State, berr, j.State, j.Cancel)
+		}
+		p.state(b.ID, want)
+		p.yes(p.db.Fail(p.ctx, id, "", records.Ending{Now: p.now()}))
+	}
+}
+
+// testPairBell: of those that found a job due, one rings.
+func testPairBell(t *testing.T, p *pair) {
+	in := p.instance(ours)
+	b := p.create(in, "")
+	at := p.now()
+	for round := range 20 {
+		var mine atomic.Int32
+		var fs []func()
+		for i := range 6 {
+			fs = append(fs, func() {
+				ok, err := p.handle(i).Ring(p.ctx, coffer.JobID(b.ID), at, at.Add(time.Minute))
+				if err != nil {
+					t.Error(err)
+				}
+				if ok {
+					mine.Add(1)
+				}
+			})
+		}
+		together(fs...)
+		if mine.Load() != 1 {
+			t.Fatalf("round %d: %d rang", round, mine.Load())
+		}
+		at = at.Add(time.Minute)
+	}
+	p.no(p.db.Ring(p.ctx, "none", at, at))
+}
+
+// testPairEvents writes one diary from two sides: no number is lost or given twice.
+func testPairEvents(t *testing.T, p *pair) {
+	id := coffer.JobID(p.create(p.instance(ours), "").ID)
+	var fs []func()
+	for i := range 20 {
+		fs = append(fs, func() {
+			if err := p.handle(i).AddEvents(p.ctx, id, []coffer.Event{{Code: "a"}, {Code: "b"}, {Code: "c"}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	together(fs...)
+	ev, err := p.db.Events(p.ctx, ours, id, 0, 100)
+	p.must(err)
+	for i, e := range ev {
+		if e.ID != int64(i+1) || e.Code != string("abc"[i%3]) {
+			t.Fatalf("event %d is %+v", i, e)
+		}
+	}
+	if len(ev) != 60 {
+		t.Errorf("%d events, want 60", len(ev))
+	}
+}
+
+// testPairFirstRows makes rows that are there or not there yet, at once.
+func testPairFirstRows(t *testing.T, p *pair) {
+	if p.db.Installation() != p.other.Installation() {
+		t.Errorf("one set of records has the names %s and %s", p.db.Installation(), p.other.Installation())
+	}
+	var fs []func()
+	for i := range 16 {
+		db := p.handle(i)
+		fs = append(fs, func() {
+			if _, err := db.RaiseCounter(p.ctx, "c"); err != nil {
+				t.Error(err)
+			}
+		}, func() {
+			if err := db.Heartbeat(p.ctx, coffer.Agent{ID: "a", Seen: p.at}); err != nil {
+				t.Error(err)
+			}
+		}, func() {
+			if err := db.PutStrategy(p.ctx, coffer.Strategy{Project: ours, Container: "c"}); err != nil {
+				t.Error(err)
+			}
+		}, func() {
+			if err := db.PutKey(p.ctx, "k", 1, []byte("w")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	together(fs...)
+	if n, err := p.db.Counter(p.ctx, "c"); err != nil || n != 16 {
+		t.Errorf("the counter is %d (%v), want 16", n, err)
+	}
+}
