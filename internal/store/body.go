@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -41,6 +42,17 @@ func (b Body) SHA256() string {
 		return hex.EncodeToString(s[:])
 	}
 	return b.sum
+}
+
+// MD5 is the sum that Swift and S3 check what they get with. It is computed at
+// each call, past whatever paces the readers.
+func (b Body) MD5() (sum [md5.Size]byte) {
+	h := md5.New()
+	for _, c := range b.chunks {
+		h.Write(c)
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 // Reader reads the bytes from the start; each call gives a new one.

@@ -119,7 +119,7 @@ func (r *RadosgwServer) Stop() {
 const radosgwConf = `
 [client.rgw.a]
 rgw data = %[1]s
-rgw frontends = beast endpoint=127.0.0.1:%[2]d
+rgw frontends = beast endpoint=127.0.0.1:%[2]d tcp_nodelay=1
 rgw thread pool size = 64
 rgw enable usage log = false
 rgw enable ops log = false
