@@ -18,6 +18,7 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/spool"
+	"github.com/cofferdb/coffer/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -341,14 +342,8 @@ func TestNothingIsLeftInTheFolder(t *testing.T) {
 // A disk that is full before the spool is: the error names the folder.
 func TestTheSpoolsDiskIsFull(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a small disk needs root")
-	}
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("mount: %v", err)
-	}
-	defer syscall.Unmount(dir, syscall.MNT_DETACH)
+	testenv.SmallDisk(t, dir, "1m")
 	s, err := spool.Open(dir, 64<<20)
 	if err != nil {
 		t.Fatal(err)

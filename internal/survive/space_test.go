@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -14,33 +13,6 @@ import (
 	"github.com/cofferdb/coffer/internal/store/storetest"
 	"github.com/cofferdb/coffer/internal/testenv"
 )
-
-// disk mounts a small disk of its own on dir.
-func disk(t *testing.T, dir, size string) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("a disk of its own needs root")
-	}
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0711,size="+size); err != nil {
-		t.Skipf("no small disk can be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// resize makes a disk larger or smaller.
-func resize(t *testing.T, dir, size string) {
-	t.Helper()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "mode=0711,size="+size); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // small is a folder that a disk can be mounted on, gone after the disk.
 func small(t *testing.T, size string) string {
@@ -53,7 +25,7 @@ func small(t *testing.T, size string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	disk(t, dir, size)
+	testenv.SmallDisk(t, dir, size)
 	return dir
 }
 
@@ -65,7 +37,7 @@ func TestStoreIsFull(t *testing.T) {
 	b := w.backup("")
 	w.failed(b, "", coffer.KindNoSpace)
 	w.gone(b.ID)
-	resize(t, root, "200m")
+	testenv.ResizeDisk(t, root, "200m")
 	full := w.good("")
 	src.change(t)
 	w.restores(w.good(full.ID))
@@ -92,7 +64,7 @@ func TestSpoolIsFull(t *testing.T) {
 			w.use(w.file)
 			w.gone(b.ID)
 			if set.spoolDir != "" {
-				resize(t, set.spoolDir, "100m")
+				testenv.ResizeDisk(t, set.spoolDir, "100m")
 			}
 			w.set.spoolBytes = 0
 			w.stop()
@@ -123,17 +95,17 @@ func TestRestoreTargetIsFull(t *testing.T) {
 	}
 	empty(t, dir)
 
-	resize(t, mount, "2g")
+	testenv.ResizeDisk(t, mount, "2g")
 	var once sync.Once
 	w.faulty(storetest.Fault{Op: storetest.Open, Name: data(b.ID), Times: -1, Do: func(context.Context) {
-		once.Do(func() { resize(t, mount, "8m") })
+		once.Do(func() { testenv.ResizeDisk(t, mount, "8m") })
 	}})
 	if j := into(); j.State != coffer.Failed || j.ErrKind != coffer.KindNoSpace || j.Hint == "" {
 		t.Errorf("a target that becomes full: %s %s: %s (hint %q)", j.State, j.ErrKind, j.Error, j.Hint)
 	}
 	empty(t, dir)
 	w.use(w.file)
-	resize(t, mount, "2g")
+	testenv.ResizeDisk(t, mount, "2g")
 	if j := into(); !ok(j) {
 		t.Fatalf("with room again: %s", j.Error)
 	}

@@ -3,7 +3,8 @@
 //
 // A test that needs a program says so with [Need]: on a laptop without it the
 // test is skipped and says why; with CI=true a missing program fails the test, so
-// that a proof can never go missing in silence.
+// that a proof can never go missing in silence. So does [SmallDisk], for tests of
+// full disks.
 //
 // [MariaDB] is ready in well under two seconds: mariadb-install-db runs once per
 // test process, its result is kept in memory and written out for every server.

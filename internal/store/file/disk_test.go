@@ -18,6 +18,7 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/store"
 	"github.com/cofferdb/coffer/internal/store/file"
+	"github.com/cofferdb/coffer/internal/testenv"
 )
 
 // tree lists all below root, the hidden too.
@@ -305,14 +306,11 @@ func TestFoldersComeAndGo(t *testing.T) {
 	}
 }
 
-// TestFullAndReadOnly runs on a disk of its own, where that can be had.
+// TestFullAndReadOnly runs on a disk of its own.
 func TestFullAndReadOnly(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("no small disk to be had: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(root, unix.MNT_DETACH) })
+	testenv.SmallDisk(t, root, "1m")
 	s := open(t, root)
 	put(t, s, "a", "a")
 	big := store.Bytes(bytes.Repeat([]byte("x"), 2<<20))
@@ -331,9 +329,7 @@ func TestFullAndReadOnly(t *testing.T) {
 		t.Errorf("a full disk leaves %s", got)
 	}
 	put(t, s, "b", "there is room again")
-	if err := unix.Mount("", root, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		t.Skipf("no read-only disk to be had: %v", err)
-	}
+	testenv.ReadOnlyDisk(t, root)
 	_, err = s.Put(t.Context(), "c", store.Bytes(nil), nil)
 	wantKind(t, "Put on a read-only disk", err, coffer.KindForbidden)
 	if coffer.HintOf(err) == "" {
