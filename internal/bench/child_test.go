@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ func child(spec string) int {
 
 // do is an agent's way from the tool to the manifest, with its usual bounds.
 func (e errand) do(ctx context.Context) (o outcome, err error) {
+	debug.SetMemoryLimit(192 << 20) // as the program does on two cores
 	files, err := file.New(e.Dir, file.Options{})
 	if err != nil {
 		return o, err
