@@ -48,7 +48,8 @@ type Bus interface {
 	// Serve; it returns when the running handler has returned. ready (may be
 	// nil) is called once messages can arrive.
 	Serve(ctx context.Context, at Target, h Handler, ready func()) error
-	// Pending is how many messages wait for at and are not yet handled.
+	// Pending is how many messages wait for at and are not yet handled; below 0 it
+	// is unknown, since the broker or the queue cannot be reached: that is not empty.
 	Pending(at Target) int
 }
 

@@ -124,13 +124,13 @@ func (b *Bus) send(ctx context.Context, s *session, to bus.Target, r *request, e
 	return s.publish(ctx, letter{exchange: b.o.Exchange, key: key, id: r.UniqueID, body: body, expires: expires})
 }
 
-// Pending implements bus.Bus; while the broker cannot be reached it is 0.
+// Pending implements bus.Bus; while the broker cannot be reached it is unknown.
 func (b *Bus) Pending(at bus.Target) int {
 	ctx, stop := context.WithTimeout(b.ctx, 2*time.Second)
 	defer stop()
 	s, err := b.main.now(ctx)
 	if err != nil {
-		return 0
+		return -1
 	}
 	name := at.Topic
 	if at.Server != "" {

@@ -83,21 +83,22 @@ func (s *session) publisher(ctx context.Context) (*publisher, error) {
 	return slot.get(ctx, s, (*publisher).alive, s.openPublisher)
 }
 
-// waiting is how many messages are ready in a queue; 0 for one that is not there.
+// waiting is how many messages are ready in a queue; -1 for one that is not there:
+// after a broker's restart it will be.
 func (s *session) waiting(queue string) int {
 	s.looking.Lock()
 	defer s.looking.Unlock()
 	if s.inspect == nil || s.inspect.IsClosed() {
 		ch, err := s.conn.Channel()
 		if err != nil {
-			return 0
+			return -1
 		}
 		s.inspect = ch
 	}
 	// For a queue that is not there the broker closes the channel.
 	q, err := s.inspect.QueueDeclarePassive(queue, false, false, false, false, nil)
 	if err != nil {
-		return 0
+		return -1
 	}
 	return q.Messages
 }

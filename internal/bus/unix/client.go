@@ -84,13 +84,13 @@ func (b *Bus) Call(ctx context.Context, to bus.Target, method string, body, repl
 	return nil
 }
 
-// Pending implements bus.Bus; while the server cannot be reached it is 0.
+// Pending implements bus.Bus; while the server cannot be reached it is unknown.
 func (b *Bus) Pending(at bus.Target) int {
 	ctx, stop := context.WithTimeout(context.Background(), time.Second)
 	defer stop()
 	f, err := b.ask(ctx, "count what waits", frame{Op: opPending, To: &at}, nil)
 	if err != nil {
-		return 0
+		return -1
 	}
 	return f.N
 }
