@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/bus"
 	"github.com/cofferdb/coffer/internal/message"
 )
 
@@ -30,14 +31,24 @@ func (c *Conductor) claim(ctx context.Context, a message.ClaimArgs) (message.Ord
 }
 
 // mayClaim keeps agents to their own jobs: backups of the instances that they look
-// after, and restores that no other host was named for.
+// after, and on a host agent restores that no other host was named for. Where senders
+// are proven, an agent that was let in for a database is given nobody's backups, and
+// a job without an owner is nobody's.
 func (c *Conductor) mayClaim(ctx context.Context, a message.ClaimArgs) error {
 	const op = "claim the job"
+	host, err := c.prove(ctx, a.Runner.Agent())
+	if err != nil {
+		return err
+	}
+	if !word(string(a.Runner)) || a.Runner.Agent() == "" || a.Runner.Boot() == "" {
+		return coffer.E(coffer.KindInvalid, op, "it names no runner")
+	}
 	job, err := c.Records.JobByID(ctx, a.Job)
 	if err != nil {
 		return coffer.Wrap(op, err)
 	}
 	var owner coffer.AgentID
+	open := c.Senders == nil
 	switch {
 	case job.Kind == coffer.JobBackup:
 		in, err := c.Records.InstanceByID(ctx, job.Instance)
@@ -45,10 +56,13 @@ func (c *Conductor) mayClaim(ctx context.Context, a message.ClaimArgs) error {
 			return coffer.Wrap(op, err)
 		}
 		owner = in.Agent
+	case job.Kind == coffer.JobRestore && !host:
+		return c.refuse(bus.Sender(ctx), "no host", "agent %s was not let in as a host of restores", a.Runner.Agent())
 	case job.Spec.Target != nil:
 		owner = job.Spec.Target.Agent
+		open = open || job.Kind == coffer.JobRestore
 	}
-	if owner != "" && owner != a.Runner.Agent() {
+	if owner != a.Runner.Agent() && (owner != "" || !open) {
 		return coffer.E(coffer.KindConflict, op, "job %s is another agent's", a.Job)
 	}
 	return nil

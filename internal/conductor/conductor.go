@@ -11,7 +11,6 @@ package conductor
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -65,6 +64,14 @@ type Conductor struct {
 	Now     func() time.Time
 	Workers int           // messages handled at once; 0 is 4
 	Drain   time.Duration // how often an empty queue is noticed; 0 is 1 s
+	// Senders proves who speaks; nil is a bus of this machine alone, where it need not.
+	Senders Senders
+	// Accounts lets an agent's account at the topics of the instances that it looks
+	// after now; nil where accounts are not kept.
+	Accounts func(context.Context, coffer.AgentID) error
+
+	refused refusals
+	granted grants
 }
 
 // Run serves until ctx ends and every running handler has returned. ready may be
@@ -81,7 +88,7 @@ func (c *Conductor) Run(ctx context.Context, ready func()) error {
 		if i == 0 {
 			r = ready
 		}
-		g.Go(func() error { return c.Bus.Serve(ctx, message.Conductor, mux.Serve, r) })
+		g.Go(func() error { return c.Bus.Serve(ctx, message.Conductor, c.serve(mux), r) })
 	}
 	g.Go(func() error { return c.drain(ctx) })
 	return g.Wait()
@@ -110,7 +117,7 @@ func (c *Conductor) drain(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		if c.Bus.Pending(message.Conductor) > 0 {
+		if c.Bus.Pending(message.Conductor) != 0 { // some wait, or nobody can tell
 			continue
 		}
 		if _, err := c.Records.RaiseCounter(ctx, Drained); err != nil && ctx.Err() == nil {
@@ -122,6 +129,12 @@ func (c *Conductor) drain(ctx context.Context) error {
 // commit is the grant: BUILDING → SAVING for one runner and one manifest. A
 // refusal is final; an error is no answer, and the runner asks again.
 func (c *Conductor) commit(ctx context.Context, a message.CommitArgs) (message.CommitReply, error) {
+	if _, err := c.prove(ctx, a.Runner.Agent()); err != nil {
+		return message.CommitReply{}, err
+	}
+	if !word(a.ManifestSHA256) {
+		return message.CommitReply{}, coffer.E(coffer.KindInvalid, "grant the commit", "it names no manifest")
+	}
 	ok, why, err := c.Records.Grant(ctx, a.Job, a.Runner, a.ManifestSHA256, c.Now())
 	if err != nil {
 		return message.CommitReply{}, coffer.Wrap("grant the commit", err)
@@ -136,53 +149,14 @@ const (
 )
 
 func (c *Conductor) report(ctx context.Context, a message.ReportArgs) (message.None, error) {
+	if _, err := c.prove(ctx, a.Runner.Agent()); err != nil {
+		return message.None{}, err
+	}
 	_, err := c.Records.Report(ctx, records.Report{
 		Job: a.Job, Runner: a.Runner, Seq: a.Seq, Beat: a.Beat, Phase: clip(a.Phase, 64),
-		Progress: a.Progress, Data: max(a.Data, 0), Events: bounded(a.Events, c.Now()), Now: c.Now(),
+		Progress: sane(a.Progress), Data: max(a.Data, 0), Events: bounded(a.Events, c.Now()), Now: c.Now(),
 	})
 	return message.None{}, coffer.Wrap("apply a report", err)
-}
-
-func (c *Conductor) heartbeat(ctx context.Context, a message.HeartbeatArgs) (message.HeartbeatReply, error) {
-	ag := coffer.Agent{
-		ID: a.Agent, Boot: a.Boot, Version: clip(a.Version, 64), Host: a.Host, DataDir: a.DataDir,
-		Free: a.Free, Beat: a.Beat, Seen: c.Now(),
-	}
-	if err := c.Records.Heartbeat(ctx, ag); err != nil {
-		return message.HeartbeatReply{}, coffer.Wrap("note an agent's heartbeat", err)
-	}
-	in, err := c.Records.InstancesOfAgent(ctx, a.Agent)
-	if err != nil {
-		return message.HeartbeatReply{}, coffer.Wrap("list an agent's instances", err)
-	}
-	gone, err := c.deleted(ctx, a, in)
-	return message.HeartbeatReply{Instances: in, Deleted: gone}, err
-}
-
-// maxSlots bounds of how many folders one heartbeat is answered for.
-const maxSlots = 1024
-
-// deleted are those of an agent's slots whose instance somebody has deleted. The
-// message that told of it may have been lost, or cut short. A slot that no row
-// knows is kept: the records may be older than it.
-func (c *Conductor) deleted(ctx context.Context, a message.HeartbeatArgs, live []coffer.Instance) ([]coffer.InstanceID, error) {
-	var gone []coffer.InstanceID
-	for _, id := range a.Slots[:min(len(a.Slots), maxSlots)] {
-		if slices.ContainsFunc(live, func(in coffer.Instance) bool { return in.ID == id }) {
-			continue
-		}
-		in, err := c.Records.InstanceByID(ctx, id)
-		if coffer.IsKind(err, coffer.KindNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, coffer.Wrap("look for deleted instances", err)
-		}
-		if in.Deleted && (in.Agent == a.Agent || in.Agent == "") {
-			gone = append(gone, id)
-		}
-	}
-	return gone, nil
 }
 
 // bounded keeps what a runner may say in its diary: a few events of bounded
@@ -200,17 +174,20 @@ func bounded(in []coffer.Event, now time.Time) []coffer.Event {
 			e.At = now
 		}
 		e.Code, e.Text = clip(e.Code, 64), clip(e.Text, maxText)
-		if len(e.Facts) > 16 {
-			e.Facts = nil
-		}
+		e.Facts = facts(e.Facts)
 		out = append(out, e)
 	}
 	return out
 }
 
-func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
+// facts keeps a few, each of bounded length.
+func facts(in map[string]string) map[string]string {
+	if len(in) == 0 || len(in) > 16 {
+		return nil
 	}
-	return s
+	out := make(map[string]string, len(in))
+	for k, v := range in {
+		out[clip(k, 64)] = clip(v, 512)
+	}
+	return out
 }

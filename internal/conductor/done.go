@@ -11,6 +11,9 @@ import (
 // done applies a runner's last word and answers with the state that the row has
 // now. A runner that says "written" is not believed: the manifest is read.
 func (c *Conductor) done(ctx context.Context, a message.DoneArgs) (message.DoneReply, error) {
+	if _, err := c.prove(ctx, a.Runner.Agent()); err != nil {
+		return message.DoneReply{}, err
+	}
 	job, err := c.Records.JobByID(ctx, a.Job)
 	if err != nil {
 		return message.DoneReply{}, coffer.Wrap("read the job", err)
@@ -57,7 +60,7 @@ func (c *Conductor) failed(ctx context.Context, job coffer.Job, a message.DoneAr
 			return nil
 		}
 	}
-	end := records.Ending{Kind: a.Kind, Error: clip(a.Error, maxText), Hint: clip(a.Hint, maxText), Now: c.Now()}
+	end := records.Ending{Kind: known(a.Kind), Error: clip(a.Error, maxText), Hint: clip(a.Hint, maxText), Now: c.Now()}
 	if end.Error == "" {
 		end.Error = "the runner gave no reason"
 	}
@@ -79,11 +82,15 @@ func (c *Conductor) written(ctx context.Context, job coffer.Job) error {
 }
 
 func (c *Conductor) restored(ctx context.Context, job coffer.Job, a message.DoneArgs) error {
+	if job.Spec.Target != nil && job.Spec.Target.Dir != "" {
+		a.Conn = nil // files only: no instance was made
+	}
 	if a.Conn != nil {
 		err := c.setInstance(ctx, job.Instance, func(in *coffer.Instance) {
-			in.Status, in.Conn, in.Agent = "ACTIVE", *a.Conn, job.Runner.Agent()
+			in.Status, in.Conn, in.Agent = "ACTIVE", clipConn(*a.Conn), job.Runner.Agent()
 			if a.Datastore != nil {
-				in.Datastore = *a.Datastore
+				in.Datastore.Type, in.Datastore.Version = clip(a.Datastore.Type, 64), clip(a.Datastore.Version, 64)
+				in.Datastore.VersionID = clip(a.Datastore.VersionID, 64)
 			}
 		})
 		if err != nil {
@@ -120,4 +127,23 @@ func (c *Conductor) look(ctx context.Context, job coffer.Job, why string) error 
 		return coffer.Wrap("keep the event", err)
 	}
 	return coffer.Wrap("hand the job to the rescuer", c.Records.MarkLost(ctx, job.ID, c.Now()))
+}
+
+// known is a kind that there is: the words of an agent are no more than that.
+func known(k coffer.Kind) coffer.Kind {
+	switch k {
+	case coffer.KindInvalid, coffer.KindUnauthorized, coffer.KindForbidden, coffer.KindNotFound, coffer.KindExists,
+		coffer.KindConflict, coffer.KindBusy, coffer.KindQuota, coffer.KindUnprocessable, coffer.KindUnsupported,
+		coffer.KindUnavailable, coffer.KindUnknown, coffer.KindCorrupt, coffer.KindKept, coffer.KindNoSpace,
+		coffer.KindNeedFull, coffer.KindTool, coffer.KindCanceled:
+		return k
+	}
+	return coffer.KindInternal
+}
+
+func clipConn(c coffer.Conn) coffer.Conn {
+	return coffer.Conn{
+		Socket: clip(c.Socket, maxText), Host: clip(c.Host, 255), Port: max(0, min(c.Port, 65535)),
+		CredentialsFile: clip(c.CredentialsFile, maxText), DataDir: clip(c.DataDir, maxText),
+	}
 }

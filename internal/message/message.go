@@ -15,6 +15,8 @@ import (
 var (
 	TaskManager = bus.Target{Topic: "taskmanager"}
 	Conductor   = bus.Target{Topic: "trove-conductor"}
+	// Enrolment looks after instances whose agent has just joined.
+	Enrolment = bus.Target{Topic: "enrolment"}
 )
 
 // GuestAgent is the topic of the agent beside one instance.
@@ -35,6 +37,15 @@ type JobRef struct {
 
 // To the task manager: a job row has work for you.
 var Dispatch = bus.Method[JobRef, None]{Name: "dispatch"}
+
+// To the enrolment: an instance whose agent lives waits to be looked at.
+var Enrolled = bus.Method[InstanceRef, None]{Name: "enrolled"}
+
+// Waits reports whether in is registered and its agent, which has joined since, has
+// not been asked to look at it.
+func Waits(in coffer.Instance) bool {
+	return in.Status == "BUILD" && in.Kind == coffer.Registered && in.Agent != "" && !in.Deleted
+}
 
 // To an agent. Start: a job waits to be claimed. Cancel: its row says cancel.
 // Forget: an instance was deleted. Register: look after this server (Call).
