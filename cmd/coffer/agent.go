@@ -3,39 +3,71 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
-	"time"
+	"strconv"
 
 	"github.com/cofferdb/coffer"
-	"github.com/cofferdb/coffer/internal/bus/unix"
-	"github.com/cofferdb/coffer/internal/engine"
-	"github.com/cofferdb/coffer/internal/keyring"
-	"github.com/cofferdb/coffer/internal/lifecycle"
+	"github.com/cofferdb/coffer/internal/config"
+	"github.com/cofferdb/coffer/rest"
 )
 
 type agentCmd struct {
-	Server     string        `required:"" type:"path" placeholder:"DIR" help:"State folder of the server on this machine."`
-	Store      string        `type:"path" placeholder:"DIR" help:"Folder that keeps the backups; SERVER/store by default. The server must name the same."`
-	Identity   string        `type:"path" placeholder:"FILE" help:"The operator's age identity, if this agent restores encrypted backups."`
-	SpoolBytes int64         `default:"268435456" help:"Bound of the spool, in bytes."`
-	MaxBlock   time.Duration `default:"10s" help:"Longest that a backup may make every commit wait."`
-	MaxDDLWait time.Duration `default:"30s" help:"Longest that it may make other DDL wait."`
-	MaxNonTx   time.Duration `name:"max-block-nontrans" default:"60s" help:"Longest that it may make writers of non-transactional tables wait."`
+	Run  agentRunCmd  `cmd:"" default:"withargs" help:"Run an agent (what \"coffer agent\" alone does)."`
+	List agentListCmd `cmd:"" help:"List the agents that have been heard."`
+}
+
+type agentRunCmd struct {
+	configFlag
+	holdFlags
+	Server   string `type:"path" placeholder:"DIR" help:"Join the server of this machine that has this state folder, and no broker."`
+	Store    string `type:"path" placeholder:"DIR" help:"With --server: folder that keeps the backups; SERVER/store by default. The server must name the same."`
+	Identity string `type:"path" placeholder:"FILE" help:"The operator's age identity, if this agent restores encrypted backups."`
 }
 
 // Help is shown by --help.
-func (agentCmd) Help() string {
-	return `Runs an agent in a process of its own, with a state folder of its own, joined to a server of the same machine through the socket in the server's state folder. Restored servers outlive it.
+func (agentRunCmd) Help() string {
+	return `Runs an agent in a process of its own, with a state folder of its own: beside a database of any machine, over the RabbitMQ that the configuration names; or joined to a server of the same machine through the socket in the server's state folder. Asked to stop it finishes the backups that run, and begins none; a second signal ends it at once. Restored servers outlive it.
 
-Example:
+Examples:
+  coffer agent --config /etc/coffer/coffer.toml
   coffer --state /var/lib/coffer server --no-agent
   coffer --state /var/lib/coffer-agent agent --server /var/lib/coffer
 
 ` + exitHelp
 }
 
+// configure is the file with the flags over it, and where the agent works for.
+func (c *agentRunCmd) configure(e *environment) (cfg config.Config, where string, err error) {
+	if cfg, err = c.load(c.Server == ""); err != nil {
+		return cfg, "", err
+	}
+	c.holdFlags.over(&cfg.Agent)
+	given(&cfg.Keys.IdentityFile, c.Identity)
+	if err := readable(cfg.Keys.IdentityFile); err != nil {
+		return cfg, "", err
+	}
+	if c.Server == "" {
+		e.home(cfg.Agent.State, defaultState()+"-agent")
+		if cfg.File == "" && cfg.Bus.Kind == config.Local {
+			return cfg, "", coffer.E(coffer.KindInvalid, "run an agent", "neither --config nor --server is given").
+				WithHint("try: coffer agent --config %s, or: coffer agent --server %s", defaultConfig, defaultState())
+		}
+		return cfg, "the broker at " + fmt.Sprint(cfg.Bus.Hosts), check(cfg, config.RoleAgent)
+	}
+	e.home(cfg.Agent.State, defaultState())
+	given(&c.Store, filepath.Join(c.Server, "store"))
+	cfg.Stores = map[string]config.Store{defaultStore: {Kind: config.File, Path: c.Store}}
+	cfg.Bus = config.Bus{Kind: config.Socket, Hosts: []string{stateDir(c.Server).path("bus.sock")}}
+	return cfg, "the server in " + c.Server, nil
+}
+
 // Run serves until a signal.
-func (c *agentCmd) Run(e *environment) error {
+func (c *agentRunCmd) Run(e *environment) error {
+	cfg, where, err := c.configure(e)
+	if err != nil {
+		return err
+	}
 	if err := e.state.make(); err != nil {
 		return err
 	}
@@ -44,31 +76,72 @@ func (c *agentCmd) Run(e *environment) error {
 		return err
 	}
 	defer lock.Close()
-	if c.Store == "" {
-		c.Store = filepath.Join(c.Server, "store")
-	}
 	limitMemory()
-	st, err := newStores(c.Store, false)
+	s := settings{Config: cfg, Role: config.RoleAgent, State: e.state, Log: e.logger(cfg.Log)}
+	p, err := assemble(e.ctx, s)
 	if err != nil {
 		return err
 	}
-	s := settings{
-		State: e.state, StoreDir: c.Store, Log: e.log(), SpoolBytes: c.SpoolBytes,
-		Options: engine.Options{MaxDDLWait: c.MaxDDLWait, MaxBlock: c.MaxBlock, MaxBlockNonTrans: c.MaxNonTx},
+	defer p.close()
+	run := newProcess(p, s.Log)
+	run.say = func(context.Context) error {
+		e.serves("agent %s works for %s; state in %s", p.agent.ID, where, e.state)
+		return nil
 	}
-	b := unix.Dial(stateDir(c.Server).path("bus.sock"), e.log())
-	if err := readable(c.Identity); err != nil {
-		return err
+	return run.run(e.ctx, true)
+}
+
+type agentListCmd struct{}
+
+// agentOut is an agent as it is printed.
+type agentOut struct {
+	rest.Agent
+	Instances int `json:"instances"` // of the caller's project
+}
+
+// agentRows is a list of agents as it is printed.
+type agentRows []agentOut
+
+func (l agentRows) text(w io.Writer) {
+	rows := make([][]string, 0, len(l))
+	for _, a := range l {
+		free := ""
+		if a.Host {
+			free = bytesText(a.Free)
+		}
+		rows = append(rows, []string{string(a.ID), a.Version, okHost(a.Host), free, strconv.Itoa(a.Instances), timeText(a.SeenAt)})
 	}
-	ring := &keyring.Ring{Stores: st, IdentityFile: c.Identity}
-	a, _, err := newAgent(s, coffer.NewNonce(), b, st, ring)
+	table(w, []string{"ID", "VERSION", "RESTORES", "FREE", "INSTANCES", "LAST HEARD"}, rows)
+}
+
+func okHost(host bool) string {
+	if host {
+		return "yes"
+	}
+	return "no"
+}
+
+// Run lists all agents, with how many instances of the project each looks after.
+func (agentListCmd) Run(e *environment) error {
+	cl, err := e.client()
 	if err != nil {
 		return err
 	}
-	tell := func() {
-		fmt.Fprintf(e.err, "coffer %s agent %s works for the server in %s; state in %s\n", version(), a.ID, c.Server, e.state)
+	agents, err := cl.Agents(e.ctx)
+	if err != nil {
+		return err
 	}
-	return lifecycle.Run(e.ctx, lifecycle.Part{
-		Name: "agent", Run: func(ctx context.Context) error { return a.Run(ctx, tell) },
-	})
+	all, err := instances(e, cl)
+	if err != nil {
+		return err
+	}
+	after := map[coffer.AgentID]int{}
+	for _, in := range all {
+		after[in.Agent]++
+	}
+	out := agentRows{}
+	for _, a := range agents {
+		out = append(out, agentOut{a, after[a.ID]})
+	}
+	return e.show(out)
 }

@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"path/filepath"
 	"time"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/auth"
+	"github.com/cofferdb/coffer/internal/config"
 	"github.com/cofferdb/coffer/internal/lifecycle"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/plan"
@@ -60,12 +59,22 @@ func (c *backupRunCmd) Run(e *environment) error {
 	}
 	defer lock.Close()
 	limitMemory()
-	p, err := assemble(e.ctx, settings{State: state, StoreDir: c.To, MakeStore: true, NoHost: true, Recipients: c.Recipient, Log: e.log()})
+	p, err := assemble(e.ctx, c.settings(e, state))
 	if err != nil {
 		return err
 	}
 	defer p.close()
 	return p.during(e.ctx, func(ctx context.Context) error { return c.run(ctx, e, p) })
+}
+
+// settings are those of one job: no restored servers, and no wait for running jobs,
+// since the command itself ends its one.
+func (c *backupRunCmd) settings(e *environment, state stateDir) settings {
+	cfg := config.Default()
+	cfg.Agent.Host, cfg.Agent.StopWait = false, 0
+	cfg.Keys.Recipients = c.Recipient
+	cfg.Stores[defaultStore] = config.Store{Kind: config.File, Path: c.To}
+	return settings{Config: embedded(cfg, state), Role: config.RoleServer, State: state, MakeStore: true, Log: e.logger(cfg.Log)}
 }
 
 func (c *backupRunCmd) run(ctx context.Context, e *environment, p *parts) error {
@@ -358,13 +367,4 @@ func (c *backupRunCmd) retain(ctx context.Context, e *environment, p *parts, in 
 		}
 	}
 	return nil
-}
-
-func (e *environment) log() *slog.Logger {
-	level := slog.LevelWarn
-	if e.debug {
-		level = slog.LevelDebug
-	}
-	var w io.Writer = e.err
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }

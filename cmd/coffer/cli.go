@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,19 +22,24 @@ type streams struct {
 
 // cli is every command. One file a command: its flags, its help, its Run.
 type cli struct {
-	State  string `help:"Folder that this Coffer keeps its state in." default:"${state}" env:"COFFER_STATE" type:"path" placeholder:"DIR"`
+	State string `help:"Folder that this Coffer keeps its state in (${state})." env:"COFFER_STATE" type:"path" placeholder:"DIR"`
+	remoteFlags
 	Output string `short:"o" help:"Form of what is printed: text or json." enum:"text,json" default:"text"`
 	Debug  bool   `help:"Log more, to standard error."`
 
-	Server     serverCmd     `cmd:"" help:"Run the control plane and an agent in this process."`
-	Agent      agentCmd      `cmd:"" help:"Run an agent alone, beside a server of this machine."`
-	Backup     backupCmd     `cmd:"" help:"Make, see, check and delete backups."`
-	Restore    restoreCmd    `cmd:"" help:"Turn a backup into a running server, or into files."`
-	Instance   instanceCmd   `cmd:"" help:"Register and see the databases that are looked after."`
-	Keys       keysCmd       `cmd:"" help:"Make and see the keys that backups are encrypted for."`
-	Sweep      sweepCmd      `cmd:"" help:"Remove what dead backups have left in the stores, now."`
-	Quickstart quickstartCmd `cmd:"" help:"See it all on a private MariaDB with generated data: back up, increment, restore, compare."`
-	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Server      serverCmd      `cmd:"" help:"Run the control plane and an agent in this process."`
+	API         apiCmd         `cmd:"" name:"api" help:"Run the API alone."`
+	TaskManager taskManagerCmd `cmd:"" name:"taskmanager" help:"Run a task manager alone."`
+	Conductor   conductorCmd   `cmd:"" help:"Run a conductor alone."`
+	Agent       agentCmd       `cmd:"" help:"Run an agent alone, and see the agents there are."`
+	Config      configCmd      `cmd:"" help:"Check, print and import the configuration of these processes."`
+	Backup      backupCmd      `cmd:"" help:"Make, see, check and delete backups."`
+	Restore     restoreCmd     `cmd:"" help:"Turn a backup into a running server, or into files."`
+	Instance    instanceCmd    `cmd:"" help:"Register and see the databases that are looked after."`
+	Keys        keysCmd        `cmd:"" help:"Make and see the keys that backups are encrypted for."`
+	Sweep       sweepCmd       `cmd:"" help:"Remove what dead backups have left in the stores, now."`
+	Quickstart  quickstartCmd  `cmd:"" help:"See it all on a private MariaDB with generated data: back up, increment, restore, compare."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // Exit codes of every command; help texts repeat them.
@@ -83,20 +89,48 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	}
 	k, err := p.Parse(args)
 	if err != nil {
-		fmt.Fprintf(s.err, "coffer: %v\n  try: coffer --help\n", err)
-		return exitUsage
+		env := &environment{ctx: ctx, streams: s, json: wantsJSON(args)}
+		return env.report(coffer.E(coffer.KindInvalid, "", "%w", err).WithHint("coffer --help"))
 	}
-	env := &environment{ctx: ctx, streams: s, state: stateDir(c.State), json: c.Output == "json", debug: c.Debug}
+	env := &environment{
+		ctx: ctx, streams: s, state: stateDir(c.State), remote: c.remoteFlags, json: c.Output == "json", debug: c.Debug,
+	}
+	if env.stateGiven = c.State != ""; !env.stateGiven {
+		env.state = stateDir(defaultState())
+	}
 	return env.report(k.Run(env))
+}
+
+// wantsJSON looks for -o json among arguments that could not be parsed.
+func wantsJSON(args []string) bool {
+	for i, a := range args {
+		switch {
+		case a == "-ojson" || a == "-o=json" || a == "--output=json":
+			return true
+		case (a == "-o" || a == "--output") && i+1 < len(args) && args[i+1] == "json":
+			return true
+		}
+	}
+	return false
 }
 
 // environment is what a command's Run needs.
 type environment struct {
 	streams
-	ctx   context.Context
-	state stateDir
-	json  bool
-	debug bool
+	ctx        context.Context
+	state      stateDir
+	stateGiven bool // by --state or COFFER_STATE, which win over a configuration
+	remote     remoteFlags
+	json       bool
+	debug      bool
+}
+
+// home is the state folder of a process: as given, else as configured, else the
+// usual one.
+func (e *environment) home(configured, usual string) {
+	if !e.stateGiven {
+		e.state = stateDir(cmp.Or(configured, usual))
+	}
 }
 
 // report prints an error as a person needs it: what failed, and what to do next.

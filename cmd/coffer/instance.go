@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/client"
 	"github.com/cofferdb/coffer/rest"
 )
 
@@ -104,16 +105,25 @@ func (instanceListCmd) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
+	all, err := instances(e, cl)
+	if err != nil {
+		return err
+	}
+	return e.show(all)
+}
+
+// instances is every page.
+func instances(e *environment, cl *client.Client) (instanceRows, error) {
 	all := instanceRows{}
 	var after coffer.InstanceID
 	for {
 		page, err := cl.Instances(e.ctx, after)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, page.Instances...)
 		if after = page.Next; after == "" {
-			return e.show(all)
+			return all, nil
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/client"
-	"github.com/cofferdb/coffer/internal/auth"
 	"github.com/cofferdb/coffer/rest"
 )
 
@@ -59,19 +58,6 @@ func timeText(t time.Time) string {
 		return ""
 	}
 	return t.Local().Format("2006-01-02 15:04:05")
-}
-
-// client reaches the server of the state folder as its local administrator.
-func (e *environment) client() (*client.Client, error) {
-	at, err := e.state.endpoint()
-	if err != nil {
-		return nil, err
-	}
-	own, err := auth.ReadLocal(e.state.path("token"))
-	if err != nil {
-		return nil, err
-	}
-	return client.New(client.Config{URL: at.URL, Token: own.Token, Project: own.Project})
 }
 
 // follow shows a job's events and progress until it ends.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/config"
 	"github.com/cofferdb/coffer/internal/host"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/records"
@@ -92,7 +93,11 @@ func (c *quickstartCmd) Run(e *environment) (err error) {
 	if err := state.make(); err != nil {
 		return err
 	}
-	p, err := assemble(e.ctx, settings{State: state, StoreDir: state.path("store"), MakeStore: true, Log: e.log()})
+	cfg := config.Default()
+	cfg.Agent.StopWait = 0
+	p, err := assemble(e.ctx, settings{
+		Config: embedded(cfg, state), Role: config.RoleServer, State: state, MakeStore: true, Log: e.logger(cfg.Log),
+	})
 	if err != nil {
 		return err
 	}
@@ -149,7 +154,7 @@ func (q *quickstart) time(step string, f func() error) error {
 }
 
 func (q *quickstart) run(ctx context.Context) (err error) {
-	h, err := host.New(host.Config{Root: filepath.Join(q.dir, "source"), Log: q.env.log()})
+	h, err := host.New(host.Config{Root: filepath.Join(q.dir, "source"), Log: q.env.logger(config.Default().Log)})
 	if err != nil {
 		return err
 	}

@@ -106,6 +106,7 @@ type endpoint struct {
 	URL     string           `json:"url"`
 	Project coffer.ProjectID `json:"project"`
 	Socket  string           `json:"socket,omitempty"` // the bus, for agents of this machine
+	CA      string           `json:"ca,omitempty"`     // file of the CA that signed the API's certificate
 }
 
 func (s stateDir) publish(e endpoint) error {

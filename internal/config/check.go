@@ -60,8 +60,14 @@ func (r *reader) bus(alone bool) {
 	if on {
 		r.files("bus", files)
 	}
-	if b.TroveEncryption && (b.TroveTaskManagerKey.Zero() || b.TroveInstanceKey.Zero()) {
-		r.problem("bus.trove_encryption", "its keys are missing", "set trove_taskmanager_key_file and trove_instance_key_file; do not take Trove's defaults, they are public")
+	for line := range strings.Lines(b.TroveInstanceKeys.Reveal()) {
+		if len(strings.Fields(line)) != 2 {
+			r.problem("bus.trove_instance_keys_file", "it has a line that is not an instance's id and its key", "")
+			break
+		}
+	}
+	if id := b.TroveInstance; id != "" && !strings.Contains("\n"+b.TroveInstanceKeys.Reveal(), "\n"+id+" ") {
+		r.problem("bus.trove_instance", "there is no key of this instance", "add it to the file that trove_instance_keys_file names")
 	}
 }
 

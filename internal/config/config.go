@@ -104,12 +104,13 @@ type Bus struct {
 	CertFile     string   `toml:"cert_file"`
 	KeyFile      string   `toml:"key_file"`
 	Insecure     bool     `toml:"insecure"` // plaintext off loopback
-	// Trove's own encryption of bodies, for its agents and control planes.
-	TroveEncryption         bool   `toml:"trove_encryption"`
+	// Trove's own encryption of bodies, where these are given: the task managers'
+	// key; those of instances, "ID KEY" a line; and for an agent its instance's id.
 	TroveTaskManagerKeyFile string `toml:"trove_taskmanager_key_file"`
 	TroveTaskManagerKey     Secret `toml:"-" secret:"trove_taskmanager_key"`
-	TroveInstanceKeyFile    string `toml:"trove_instance_key_file"` // wraps the keys of instances
-	TroveInstanceKey        Secret `toml:"-" secret:"trove_instance_key"`
+	TroveInstanceKeysFile   string `toml:"trove_instance_keys_file"`
+	TroveInstanceKeys       Secret `toml:"-" secret:"trove_instance_keys"`
+	TroveInstance           string `toml:"trove_instance"`
 }
 
 // Records is where the metadata is: a server, or a SQLite file.

@@ -9,8 +9,8 @@ func Default() Config {
 	return Config{
 		Server:      Server{Agent: true},
 		API:         API{Listen: "127.0.0.1:8779", Quota: -1, Region: "RegionOne", Drain: 10 * time.Second},
-		TaskManager: TaskManager{MaxQueue: 24 * time.Hour},
-		Conductor:   Conductor{Workers: 2},
+		TaskManager: TaskManager{MaxQueue: 24 * time.Hour, MaxJobsPerHost: 2},
+		Conductor:   Conductor{Workers: 4},
 		Agent: Agent{
 			SpoolBytes: 256 << 20, MaxDDLWait: 30 * time.Second, MaxBlock: 10 * time.Second,
 			MaxBlockNonTrans: time.Minute, Host: true, StopWait: 10 * time.Minute,
@@ -25,7 +25,8 @@ func Default() Config {
 
 // The kinds of buses and stores.
 const (
-	Local = "local" // one process
-	AMQP  = "amqp"  // RabbitMQ
-	File  = "file"  // a folder
+	Local  = "local"  // one process
+	Socket = "socket" // a server of this machine; hosts[0] is its socket. Not for files
+	AMQP   = "amqp"   // RabbitMQ
+	File   = "file"   // a folder
 )

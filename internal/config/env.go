@@ -99,7 +99,7 @@ func (r *reader) secrets() {
 }
 
 // maxSecret bounds a secret, in bytes.
-const maxSecret = 4096
+const maxSecret = 1 << 20
 
 // readSecret reads a file that only its owner may read, without the newline at its
 // end; why is the problem.

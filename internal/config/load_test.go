@@ -164,7 +164,7 @@ func TestSecretFiles(t *testing.T) {
 		write(t, "empty", "\n", 0o600):                     "is empty",
 		filepath.Join(t.TempDir(), "none"):                 "there is no",
 		t.TempDir():                                        "is no file",
-		write(t, "long", strings.Repeat("x", 5000), 0o600): "too long",
+		write(t, "long", strings.Repeat("x", 2<<20), 0o600): "too long",
 	} {
 		_, problems := load(t, fmt.Sprintf("[bus]\npassword_file = %q", path))
 		if len(problems) != 1 || !strings.Contains(problems[0].Text, want) || problems[0].Line != 2 || strings.Contains(fmt.Sprint(problems), "geheim") {
