@@ -28,7 +28,7 @@ func (h *Host) Start(ctx context.Context, s Slot, opts map[string]string) (coffe
 	}
 	p, running := locate(s, st)
 	if running && !st.Wanted { // of a start that nobody finished
-		if err := h.end(ctx, p); err != nil {
+		if err := h.endUnwanted(ctx, st, p); err != nil {
 			return coffer.Conn{}, coffer.Wrap(op, err)
 		}
 		running = false
@@ -131,7 +131,7 @@ func (h *Host) await(ctx context.Context, s Slot, p process) error {
 func (h *Host) giveUp(ctx context.Context, s Slot, st state) error {
 	st.Wanted = false
 	h.forget(s.Instance)
-	return errors.Join(writeState(s, st), h.end(context.WithoutCancel(ctx), st.process), removeInit(s))
+	return errors.Join(writeState(s, st), h.endUnwanted(context.WithoutCancel(ctx), st, st.process), removeInit(s))
 }
 
 func removeInit(s Slot) error {

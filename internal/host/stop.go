@@ -19,10 +19,11 @@ func (h *Host) Stop(ctx context.Context, id coffer.InstanceID) error {
 		return coffer.Wrap("stop the server", err)
 	}
 	defer unlock()
-	return coffer.Wrap("stop the server", h.stop(ctx, s))
+	return coffer.Wrap("stop the server", h.stop(ctx, s, h.end))
 }
 
-func (h *Host) stop(ctx context.Context, s Slot) error {
+// stop notes that the server is not wanted and ends it, gently or not.
+func (h *Host) stop(ctx context.Context, s Slot, end func(context.Context, process) error) error {
 	st, err := readState(s)
 	if err != nil {
 		return err
@@ -36,7 +37,17 @@ func (h *Host) stop(ctx context.Context, s Slot) error {
 	if !running {
 		return nil
 	}
-	return h.end(ctx, p)
+	return end(ctx, p)
+}
+
+// endUnwanted ends a server that nobody wants. One whose first start was never
+// finished is half-made and dies at once: it may be recovering for long, and does
+// not listen before it is done. Another one holds data, and stops in order.
+func (h *Host) endUnwanted(ctx context.Context, st state, p process) error {
+	if st.Account {
+		return h.end(ctx, p)
+	}
+	return h.kill(ctx, p)
 }
 
 // end asks p to stop, waits, and kills it when the bound has passed. When ctx
@@ -54,6 +65,11 @@ func (h *Host) end(ctx context.Context, p process) error {
 			return coffer.E(coffer.KindUnavailable, "wait for the server's end", "process %d still runs: %w", p.PID, err)
 		}
 	}
+	return h.kill(ctx, p)
+}
+
+// kill ends p as a power cut would, and waits until it is gone.
+func (h *Host) kill(ctx context.Context, p process) error {
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return gone(err)
 	}
@@ -76,7 +92,7 @@ func gone(err error) error {
 	return err
 }
 
-// Remove stops the slot's server and deletes the slot with all its data. An
+// Remove kills the slot's server, whose data goes anyway, and deletes the slot. An
 // absent slot is no error; a folder that this host did not make is refused. The
 // marker goes last and with the name, so that a removal that was cut short can be
 // repeated.
@@ -91,7 +107,7 @@ func (h *Host) Remove(ctx context.Context, id coffer.InstanceID) error {
 		return coffer.Wrap(op, err)
 	}
 	defer unlock()
-	if err := h.stop(ctx, s); err != nil {
+	if err := h.stop(ctx, s, h.kill); err != nil {
 		return coffer.Wrap(op, err)
 	}
 	h.unclaim(id)

@@ -108,7 +108,7 @@ func (h *Host) adopt(ctx context.Context, s Slot) error {
 	p, running := locate(s, st)
 	switch {
 	case !st.Wanted && running:
-		return errors.Join(h.end(ctx, p), removeInit(s))
+		return errors.Join(h.endUnwanted(ctx, st, p), removeInit(s))
 	case !st.Wanted:
 		return removeInit(s)
 	case running:
