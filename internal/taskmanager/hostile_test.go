@@ -361,7 +361,7 @@ func TestAJobThatNobodyClaimsEnds(t *testing.T) {
 		}()
 		<-ready
 		d.tm.init()
-		const step = 10 * time.Minute
+		const step = 50 * time.Minute
 		for n := time.Duration(0); n < d.tm.Timings.MaxQueue; n += step {
 			d.must(d.tm.ring(ctx, nil))
 			if got := d.job(coffer.JobID(b.ID)); got.State != coffer.New {
