@@ -8,14 +8,12 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/cofferdb/coffer"
 )
 
 const (
 	aloneTries = 12               // of a transaction that gave way to others
-	lostTries  = 3                // of one whose connection broke before COMMIT
+	lostTries  = 12               // of what met a broken connection before COMMIT: a pool may hold several
 	aloneTime  = 30 * time.Second // of one try, its waits for locks included
 )
 
@@ -71,13 +69,17 @@ func (d *DB) tryAlone(ctx context.Context, run func(conn) error) error {
 }
 
 // afterCommit tells a COMMIT that did not happen from one of which nobody knows.
+// PostgreSQL's driver calls a connection that broke while it waited for the answer
+// "safe to retry", so its word on that is not asked.
 func afterCommit(err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, sql.ErrTxDone) {
+		return coffer.E(coffer.KindUnavailable, "commit", "the transaction took longer than %v", aloneTime).WithHint(hintServer)
+	}
 	t, answered := troubleOf(err)
-	unsent := errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrTxDone) || pgconn.SafeToRetry(err)
-	if unsent || (answered && !t.lost) {
+	if errors.Is(err, driver.ErrBadConn) || (answered && !t.lost) {
 		return classify(err)
 	}
 	return coffer.E(coffer.KindUnknown, "commit", "%w", err).WithHint("look at what is there before asking again")

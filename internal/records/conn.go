@@ -24,6 +24,7 @@ type conn struct {
 	ctx context.Context
 	q   querier
 	dialect
+	alone bool // no transaction: a query that met a broken connection can be asked again
 }
 
 // exec runs a statement and says how many rows it changed.
@@ -46,7 +47,16 @@ func (c conn) changed(query string, args ...any) (bool, error) {
 type row interface{ Scan(dest ...any) error }
 
 // many reads all rows of a query that is bounded by its own LIMIT.
-func many[T any](c conn, scan func(row) (T, error), query string, args ...any) (out []T, err error) {
+func many[T any](c conn, scan func(row) (T, error), query string, args ...any) ([]T, error) {
+	for try := 1; ; try++ {
+		out, err := manyOnce(c, scan, query, args...)
+		if t, _ := troubleOf(err); err == nil || !c.alone || !t.lost || try == lostTries || c.ctx.Err() != nil {
+			return out, err
+		}
+	}
+}
+
+func manyOnce[T any](c conn, scan func(row) (T, error), query string, args ...any) (out []T, err error) {
 	rows, err := c.q.QueryContext(c.ctx, c.bind(query), args...)
 	if err != nil {
 		return nil, classify(err)

@@ -31,9 +31,9 @@ func Open(ctx context.Context, path string) (*DB, error) {
 }
 
 // begin makes records of opened pools: the schema is brought up to date first.
-func begin(ctx context.Context, in dialect, writer, readers *sql.DB) (*DB, error) {
+func begin(ctx context.Context, in dialect, writer, readers *sql.DB, steps []migration) (*DB, error) {
 	d := &DB{dialect: in, writer: writer, readers: readers, queue: make(chan *write, maxBatch), stop: make(chan struct{})}
-	if err := migrate(ctx, in, writer); err != nil {
+	if err := applyMigrations(ctx, in, writer, steps); err != nil {
 		return nil, errors.Join(err, d.closePools())
 	}
 	if !in.shared {
@@ -83,7 +83,7 @@ func (d *DB) loadInstallation(ctx context.Context) error {
 
 // reading is a connection of the read pool, bound to one call.
 func (d *DB) reading(ctx context.Context) conn {
-	return conn{ctx: ctx, q: d.readers, dialect: d.dialect}
+	return conn{ctx: ctx, q: d.readers, dialect: d.dialect, alone: true}
 }
 
 // orNow is t, or the clock when the caller gave none.

@@ -54,14 +54,6 @@ func loadMigrations(files fs.FS, dialect string) ([]migration, error) {
 	return out, nil
 }
 
-func migrate(ctx context.Context, in dialect, writer *sql.DB) error {
-	steps, err := loadMigrations(migrations, in.name)
-	if err != nil {
-		return err
-	}
-	return applyMigrations(ctx, in, writer, steps)
-}
-
 // applyMigrations brings the schema up to the last step, under a lock: of two
 // processes that start together one applies it and the other waits.
 func applyMigrations(ctx context.Context, in dialect, writer *sql.DB, steps []migration) error {

@@ -15,10 +15,10 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-// openMySQL gives records in a MySQL or MariaDB database. Rows that a change found
+// openMySQL gives a pool of a MySQL or MariaDB database. Rows that a change found
 // count as changed, as they do elsewhere, also when they hold the same values
 // afterwards.
-func openMySQL(ctx context.Context, u *url.URL, s Source) (*DB, error) {
+func openMySQL(u *url.URL, s Source) (*sql.DB, error) {
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr, cfg.DBName = "tcp", u.Host, database(u)
 	cfg.User, cfg.Passwd, cfg.TLS = u.User.Username(), s.Password, s.tlsFor(u)
@@ -35,7 +35,7 @@ func openMySQL(ctx context.Context, u *url.URL, s Source) (*DB, error) {
 	if err != nil {
 		return nil, coffer.E(coffer.KindInvalid, "read where the records are", "the address is not one of MySQL")
 	}
-	return openPool(ctx, mysqlDialect, sql.OpenDB(session{c}), s.MaxConns)
+	return sql.OpenDB(session{c}), nil
 }
 
 // session makes each new connection read what is committed: under MySQL's own

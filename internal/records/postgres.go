@@ -1,14 +1,12 @@
 package records
 
 import (
-	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"net"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,10 +15,10 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-// openPostgres gives records in a PostgreSQL database. Sessions read what is
+// openPostgres gives a pool of a PostgreSQL database. Its sessions read what is
 // committed (the conditional changes rest on that), wait for a lock for a bounded
 // time, and let go of their locks when their process was stopped in mid-transaction.
-func openPostgres(ctx context.Context, u *url.URL, s Source) (*DB, error) {
+func openPostgres(u *url.URL, s Source) (*sql.DB, error) {
 	address := *u
 	address.RawQuery = "sslmode=disable" // for the library's parser; TLS is set below
 	cfg, err := pgx.ParseConfig(address.String())
@@ -35,22 +33,7 @@ func openPostgres(ctx context.Context, u *url.URL, s Source) (*DB, error) {
 		"idle_in_transaction_session_timeout": "15s",
 		"lock_timeout":                        "10s",
 	}
-	pool := stdlib.OpenDB(*cfg)
-	return openPool(ctx, postgresDialect, pool, s.MaxConns)
-}
-
-const dialTime = 10 * time.Second
-
-// openPool bounds a server's pool and tries it.
-func openPool(ctx context.Context, in dialect, pool *sql.DB, most int) (*DB, error) {
-	pool.SetMaxOpenConns(most)
-	pool.SetMaxIdleConns(most)
-	pool.SetConnMaxIdleTime(5 * time.Minute)
-	pool.SetConnMaxLifetime(30 * time.Minute) // so that a cluster behind one address is spread over again
-	if err := pool.PingContext(ctx); err != nil {
-		return nil, errors.Join(classify(err), pool.Close())
-	}
-	return begin(ctx, in, pool, pool)
+	return stdlib.OpenDB(*cfg), nil
 }
 
 const (
@@ -96,13 +79,16 @@ func postgresTrouble(err error) (trouble, bool) {
 	return trouble{}, true
 }
 
-// connectionTrouble reads what a connection says, whoever's it is.
+// connectionTrouble reads what a connection says, whoever's it is. One that could
+// not be made is not lost: the caller is told at once.
 func connectionTrouble(err error) (trouble, bool) {
-	_, dialled := errors.AsType[*pgconn.ConnectError](err)
-	_, network := errors.AsType[net.Error](err)
-	broken := errors.Is(err, driver.ErrBadConn) || network || dialled || pgconn.SafeToRetry(err) || isCut(err)
-	if !broken {
-		return trouble{}, false
+	_, refused := errors.AsType[*pgconn.ConnectError](err)
+	op, network := errors.AsType[*net.OpError](err)
+	if refused || network && op.Op == "dial" {
+		return trouble{kind: coffer.KindUnavailable, hint: hintServer}, true
 	}
-	return trouble{kind: coffer.KindUnavailable, hint: hintServer, lost: true}, true
+	if errors.Is(err, driver.ErrBadConn) || network || pgconn.SafeToRetry(err) || isCut(err) {
+		return trouble{kind: coffer.KindUnavailable, hint: hintServer, lost: true}, true
+	}
+	return trouble{}, false
 }

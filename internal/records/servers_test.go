@@ -5,9 +5,11 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/records"
 	"github.com/cofferdb/coffer/internal/records/recordstest"
 	"github.com/cofferdb/coffer/internal/testenv"
@@ -39,6 +41,10 @@ func TestPostgreSQL(t *testing.T) {
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
 	fresh := mariaDB(t)
+	t.Run("partial step", func(t *testing.T) {
+		t.Parallel()
+		testPartialStep(t, fresh(t))
+	})
 	onServer(t, fresh)
 }
 
@@ -57,12 +63,47 @@ func mariaDB(t testing.TB) func(t *testing.T) records.Source {
 	}
 }
 
-// onServer runs all that a database server must do.
+// onServer runs all that a database server must do, beside what is its own.
 func onServer(t *testing.T, fresh func(*testing.T) records.Source) {
 	t.Run("law", func(t *testing.T) {
+		t.Parallel()
 		recordstest.Run(t, func(t *testing.T) func() *records.DB {
 			s := fresh(t)
 			return func() *records.DB { return openSource(t, s) }
 		})
 	})
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, records.Source)
+	}{
+		{"upgrade", testUpgrade},
+		{"start together", testStartTogether},
+		{"deadlock", testDeadlock},
+		{"cut", testCut},
+		{"lost commit", testLostCommit},
+		{"gives up", testGivesUp},
+		{"refused", testRefused},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, fresh(t))
+		})
+	}
+}
+
+// testRefused: what is wrong with the account or the server is said with a hint, and
+// never with the password.
+func testRefused(t *testing.T, s records.Source) {
+	wrong, absent, nowhere := s, s, behind(t, s, "127.0.0.1:1")
+	wrong.Password = "wrong-word-11"
+	absent.URL += "_absent"
+	for name, bad := range map[string]records.Source{"wrong password": wrong, "no such database": absent, "nobody listens": nowhere} {
+		_, err := records.OpenSource(t.Context(), bad)
+		if !coffer.IsKind(err, coffer.KindUnavailable) || coffer.HintOf(err) == "" {
+			t.Errorf("%s: %q, hint %q: %v", name, coffer.KindOf(err), coffer.HintOf(err), err)
+		}
+		if err != nil && strings.Contains(err.Error(), bad.Password) {
+			t.Errorf("%s: the error holds the password: %v", name, err)
+		}
+	}
 }

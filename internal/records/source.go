@@ -3,9 +3,12 @@ package records
 import (
 	"context"
 	"crypto/tls"
+	"database/sql"
+	"errors"
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/cofferdb/coffer"
 )
@@ -22,7 +25,10 @@ type Source struct {
 	MaxConns int         // of a server; 0 is 10
 }
 
-const defaultConns = 10
+const (
+	defaultConns = 10
+	dialTime     = 10 * time.Second
+)
 
 // OpenSource opens the records and brings their schema up to date; of several
 // processes that start at once one does so.
@@ -32,28 +38,50 @@ func OpenSource(ctx context.Context, s Source) (*DB, error) {
 }
 
 func openSource(ctx context.Context, s Source) (*DB, error) {
+	in, writer, readers, err := connect(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := loadMigrations(migrations, in.name)
+	if err != nil {
+		return nil, errors.Join(err, readers.Close(), writer.Close())
+	}
+	return begin(ctx, in, writer, readers, steps)
+}
+
+// connect gives the pools of a source, tried, whatever their schema is.
+func connect(ctx context.Context, s Source) (in dialect, writer, readers *sql.DB, err error) {
 	const op = "read where the records are"
-	switch {
-	case s.Path != "" && s.URL != "":
-		return nil, coffer.E(coffer.KindInvalid, op, "both a file and a server are named").WithHint("name one of them")
-	case s.Path != "":
-		writer, readers, err := openSQLite(ctx, s.Path)
-		if err != nil {
-			return nil, err
-		}
-		return begin(ctx, sqliteDialect, writer, readers)
+	if s.Path != "" && s.URL != "" {
+		return in, nil, nil, coffer.E(coffer.KindInvalid, op, "both a file and a server are named").WithHint("name one of them")
+	}
+	if s.Path != "" {
+		writer, readers, err = openSQLite(ctx, s.Path)
+		return sqliteDialect, writer, readers, err
 	}
 	u, err := parseURL(s.URL)
 	if err != nil {
-		return nil, err
+		return in, nil, nil, err
+	}
+	in, open := postgresDialect, openPostgres
+	if u.Scheme == "mysql" {
+		in, open = mysqlDialect, openMySQL
+	}
+	pool, err := open(u, s)
+	if err != nil {
+		return in, nil, nil, err
 	}
 	if s.MaxConns <= 0 {
 		s.MaxConns = defaultConns
 	}
-	if u.Scheme == "mysql" {
-		return openMySQL(ctx, u, s)
+	pool.SetMaxOpenConns(s.MaxConns)
+	pool.SetMaxIdleConns(s.MaxConns)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxLifetime(30 * time.Minute) // so that a cluster behind one address is spread over again
+	if err := pool.PingContext(ctx); err != nil {
+		return in, nil, nil, errors.Join(classify(err), pool.Close())
 	}
-	return openPostgres(ctx, u, s)
+	return in, pool, pool, nil
 }
 
 // parseURL reads a server's address; its port is filled in, its scheme is postgres
