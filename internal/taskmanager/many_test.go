@@ -335,3 +335,27 @@ func TestOneOfManySweeps(t *testing.T) {
 		t.Error("nobody sweeps after the first has gone")
 	}
 }
+
+// What has been over for long leaves the records; what is younger stays.
+func TestThePastIsPruned(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	defer d.close()
+	ctx := t.Context()
+	diary := func(ended time.Time) coffer.JobID {
+		j := d.claimed()
+		d.must(d.db.AddEvents(ctx, j.ID, []coffer.Event{{Code: "c", Level: coffer.Info}}))
+		if ok, err := d.db.Fail(ctx, j.ID, "", records.Ending{Now: ended}); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		return j.ID
+	}
+	old, young := diary(time.Now().Add(-91*24*time.Hour)), diary(time.Now().Add(-89*24*time.Hour))
+	d.tm.init()
+	d.must(d.tm.prune(ctx))
+	for id, want := range map[coffer.JobID]int{old: 0, young: 1} {
+		if list, err := d.db.Events(ctx, project, id, 0, 10); len(list) != want || err != nil {
+			t.Errorf("of one %d events are left, want %d: %v", len(list), want, err)
+		}
+	}
+}

@@ -57,6 +57,8 @@ type Records interface {
 	Places(context.Context) ([]records.Place, error)
 	FailedBackups(ctx context.Context, after coffer.BackupID, limit int) ([]coffer.Backup, error)
 	Swept(context.Context, coffer.BackupID) error
+	Prune(ctx context.Context, before time.Time) (int, error)
+	PruneJoins(ctx context.Context, before time.Time) (int, error)
 }
 
 // Keys opens data keys for jobs that must read what is stored.
@@ -74,6 +76,8 @@ type Timings struct {
 	Deadline time.Duration // a manifest's [coffer.ManifestDeadline]
 	Sweep    time.Duration // how often the stores are swept [5 min]
 	Grace    time.Duration // between two listings that must agree [5 min]
+	Prune    time.Duration // how often the records are pruned [1 h]
+	Keep     time.Duration // what has been over for so long is pruned [90 days]
 	MaxQueue time.Duration // an intent that this process saw nobody take for so long FAILS [24 h]
 }
 
@@ -126,6 +130,7 @@ func (t *TaskManager) Run(ctx context.Context, ready func()) error {
 	g.Go(func() error { return t.ringing(ctx, g) })
 	g.Go(func() error { return t.every(ctx, t.Timings.Rescue, "observe running jobs", t.Rescue) })
 	g.Go(func() error { return t.every(ctx, t.Timings.Sweep, "sweep the stores", t.sweepInTurn) })
+	g.Go(func() error { return t.every(ctx, t.Timings.Prune, "prune the records", t.prune) })
 	return g.Wait()
 }
 
@@ -143,6 +148,8 @@ func (t *TaskManager) init() {
 	def(&t.Timings.Deadline, coffer.ManifestDeadline)
 	def(&t.Timings.Sweep, 5*time.Minute)
 	def(&t.Timings.Grace, 5*time.Minute)
+	def(&t.Timings.Prune, time.Hour)
+	def(&t.Timings.Keep, 90*24*time.Hour)
 	def(&t.Timings.MaxQueue, 24*time.Hour)
 	if t.own == nil {
 		t.own = map[coffer.JobID]context.CancelFunc{}
