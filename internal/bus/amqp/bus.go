@@ -41,7 +41,8 @@ func New(o Options) (*Bus, error) {
 	if o.Keys == nil && o.SelfID != "" {
 		return nil, coffer.E(coffer.KindInvalid, "make a bus", "an instance's id without keys")
 	}
-	b := &Bus{o: o.withDefaults(), reply: "reply_" + coffer.NewNonce()}
+	b := &Bus{o: o.withDefaults()}
+	b.reply = b.o.ReplyPrefix + coffer.NewNonce()
 	b.quiet = &quiet{log: b.o.Log, seen: map[string]int{}}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.main = b.addLink()

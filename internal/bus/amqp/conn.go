@@ -110,10 +110,10 @@ func (l *link) set(s *session, trying bool, err error) {
 	l.changed = make(chan struct{})
 }
 
-func (l *link) look() (s *session, trying bool, err error, changed chan struct{}) {
+func (l *link) look() (s *session, trying bool, changed chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.session, l.trying, l.err, l.changed
+	return l.session, l.trying, l.changed, l.err
 }
 
 // now is the session for a message that has to leave now. Only a try to connect
@@ -122,7 +122,7 @@ func (l *link) now(ctx context.Context) (*session, error) {
 	short, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	for {
-		s, trying, err, changed := l.look()
+		s, trying, changed, err := l.look()
 		switch {
 		case l.bus.ctx.Err() != nil:
 			return nil, errClosed()
@@ -146,7 +146,7 @@ func (l *link) now(ctx context.Context) (*session, error) {
 // wait is the next session, however long it takes.
 func (l *link) wait(ctx context.Context) (*session, error) {
 	for {
-		s, _, _, changed := l.look()
+		s, _, changed, _ := l.look()
 		switch {
 		case l.bus.ctx.Err() != nil:
 			return nil, errClosed()

@@ -34,6 +34,11 @@ type Options struct {
 	Stamp    Stamper      // adds to what is sent; nil adds nothing
 	UserID   bool         // stamp every message with User, which the broker checks: Message.From at the other end
 
+	// What an account that holds an agent to its own names needs: reply queues whose
+	// names begin so ("" is "reply_"), and an exchange that others have declared.
+	ReplyPrefix string
+	Exists      bool // the exchange is looked for and not declared
+
 	KeepQueues  bool          // leave queues when Serve ends, as Trove does: casts then wait there
 	CastExpires time.Duration // how long a cast may wait in a queue; 0 is 60 s
 	MaxMessage  int           // longest body in bytes, either way; 0 is 1 MiB
@@ -67,6 +72,7 @@ func (o Options) withDefaults() Options {
 	def(&o.VHost, "/")
 	def(&o.Exchange, "trove")
 	def(&o.Version, "1.0")
+	def(&o.ReplyPrefix, "reply_")
 	num(&o.MaxMessage, 1<<20)
 	num(&o.Prefetch, 1)
 	num(&o.PerLink, 1000)

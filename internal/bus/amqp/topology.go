@@ -11,8 +11,12 @@ import (
 // reader, in milliseconds: oslo's rabbit_transient_queues_ttl.
 const transient = 1_800_000
 
-// declareExchange makes the topic exchange, with oslo's flags.
+// declareExchange makes the topic exchange, with oslo's flags, or looks for it: who
+// may declare an exchange may also delete it.
 func (b *Bus) declareExchange(ch *amqp091.Channel) error {
+	if b.o.Exists {
+		return ch.ExchangeDeclarePassive(b.o.Exchange, amqp091.ExchangeTopic, false, false, false, false, nil)
+	}
 	return ch.ExchangeDeclare(b.o.Exchange, amqp091.ExchangeTopic, false, false, false, false, nil)
 }
 
