@@ -225,6 +225,7 @@ type fakeHost struct {
 	removed atomic.Int32
 	last    atomic.Value // the instance that was removed last
 	slots   []host.Slot
+	running []host.Running
 }
 
 func (h *fakeHost) Prepare(_ context.Context, id coffer.InstanceID, _ int) (host.Slot, error) {
@@ -243,7 +244,7 @@ func (h *fakeHost) Remove(_ context.Context, id coffer.InstanceID) error {
 }
 func (h *fakeHost) Free() (int64, error)          { return 1 << 40, nil }
 func (h *fakeHost) Dir() string                   { return h.dir }
-func (h *fakeHost) Running() []host.Running       { return nil }
+func (h *fakeHost) Running() []host.Running       { return h.running }
 func (h *fakeHost) Slots() ([]host.Slot, error)   { return h.slots, nil }
 func (h *fakeHost) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 

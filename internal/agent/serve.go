@@ -102,7 +102,9 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		args.Free, _ = a.Host.Free() // unknown is zero: nothing is placed here
 		args.Health = map[coffer.InstanceID]string{}
 		for _, r := range a.Host.Running() {
-			args.Health[r.Instance] = health(r)
+			if h := health(r); h != "" {
+				args.Health[r.Instance] = h
+			}
 		}
 		slots, err := a.Host.Slots()
 		if err != nil {
@@ -157,12 +159,16 @@ func (a *Agent) clear(id coffer.InstanceID) {
 	})
 }
 
-// health is a restored server's state in Trove's words.
+// health is a restored server's state in Trove's words. One that is starting has
+// none: what was last said of it stands until it answers or ends.
 func health(r host.Running) string {
-	if r.Up {
+	switch {
+	case !r.Alive:
+		return "CRASHED"
+	case r.Up:
 		return "HEALTHY"
 	}
-	return "CRASHED"
+	return ""
 }
 
 // Refresh asks for the agent's instances now, and serves them when it returns.

@@ -51,12 +51,39 @@ func TestRestoredServerOutlivesItsAgent(t *testing.T) {
 	// Adopted: it is looked after again, so it is started again when it dies.
 	_ = syscall.Kill(first[0], syscall.SIGKILL)
 	within(t, 30*time.Second, "the adopted server is started again", func() bool { return db.Ping() == nil })
+	w.crashShows(out.Instance)
 	if code := w.cli(nil, "instance", "delete", "copy"); code != 0 {
 		t.Errorf("delete the instance: exit %d", code)
 	}
 	within(t, 30*time.Second, "the deleted instance's server ends", func() bool { return len(w.hosted()) == 0 })
 	w.slotsGone()
 	w.clean(true)
+}
+
+// crashShows takes a restored server's data away, so that it crashes and cannot be
+// started again: its instance says so, and that it is well when the data is back.
+func (w *world) crashShows(in rest.Instance) {
+	w.t.Helper()
+	became := func(status string) {
+		w.t.Helper()
+		within(w.t, 40*time.Second, "the instance is "+status, func() bool {
+			now, err := w.cl.Instance(w.t.Context(), in.ID)
+			return err == nil && now.Status == status
+		})
+	}
+	data := in.Conn.DataDir
+	became("ACTIVE")
+	if err := os.Rename(data, data+".away"); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, pid := range w.hosted() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	became("SHUTDOWN")
+	if err := os.Rename(data+".away", data); err != nil {
+		w.t.Fatal(err)
+	}
+	became("ACTIVE")
 }
 
 // describeHosted tells of a failed test what is left of restored servers.

@@ -14,6 +14,7 @@ import (
 type Running struct {
 	Slot
 	PID      int
+	Alive    bool // its process exists
 	Up       bool // it runs and has answered
 	Started  time.Time
 	Restarts int    // by this host, since it knows the server
@@ -64,7 +65,7 @@ func (h *Host) Running() []Running {
 	all := make([]Running, 0, len(h.servers))
 	for _, v := range h.servers {
 		all = append(all, Running{
-			Slot: v.slot, PID: v.state.PID, Up: v.up, Started: v.state.Started, Restarts: v.restarts, Error: v.err,
+			Slot: v.slot, PID: v.state.PID, Alive: v.state.same(), Up: v.up, Started: v.state.Started, Restarts: v.restarts, Error: v.err,
 		})
 	}
 	slices.SortFunc(all, func(a, b Running) int { return strings.Compare(string(a.Instance), string(b.Instance)) })
