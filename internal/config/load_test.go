@@ -160,10 +160,10 @@ func TestSecretFiles(t *testing.T) {
 		t.Errorf("got %q, %v", c.Bus.Password.Reveal(), problems)
 	}
 	for path, want := range map[string]string{
-		write(t, "open", "geheim", 0o640):                  "can be read by others",
-		write(t, "empty", "\n", 0o600):                     "is empty",
-		filepath.Join(t.TempDir(), "none"):                 "there is no",
-		t.TempDir():                                        "is no file",
+		write(t, "open", "geheim", 0o640):                   "can be read by others",
+		write(t, "empty", "\n", 0o600):                      "is empty",
+		filepath.Join(t.TempDir(), "none"):                  "there is no",
+		t.TempDir():                                         "is no file",
 		write(t, "long", strings.Repeat("x", 2<<20), 0o600): "too long",
 	} {
 		_, problems := load(t, fmt.Sprintf("[bus]\npassword_file = %q", path))
