@@ -165,7 +165,7 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Keys: keys,
 		Engines: engines{guard: []string{self, "guard"}, state: s.State.path("agent")},
 		Config: agent.Config{
-			StateDir: s.State.path("agent"), SpoolDir: s.State.path("spool"), SpoolBytes: int64(c.SpoolBytes), InFlight: inFlight,
+			StateDir: s.State.path("agent"), SpoolDir: s.State.path("spool"), SpoolBytes: int64(c.SpoolBytes),
 			Compression: string(codec.Zstd), Version: version(), StopWait: c.StopWait,
 			Options: engine.Options{MaxDDLWait: c.MaxDDLWait, MaxBlock: c.MaxBlock, MaxBlockNonTrans: c.MaxBlockNonTrans},
 		},
@@ -186,10 +186,6 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 	a.Host = hostAdapter{h}
 	return a, h, nil
 }
-
-// inFlight bounds the parts under way, in bytes. It is less than the archive's own
-// default, which let a stalled agent reach 164 MiB (docs/BENCHMARKS.md).
-const inFlight = 112 << 20
 
 // limitMemory tells the garbage collector what an agent may use, so that it does
 // not let the heap double. More cores have more frames under way. GOMEMLIMIT, where

@@ -15,9 +15,9 @@ import (
 	"github.com/cofferdb/coffer/internal/retry"
 )
 
-// DefaultInFlight bounds the bytes between the codecs and the store: seven parts
-// of the first size. With eight a stalled agent passed 160 MiB (docs/BENCHMARKS.md).
-const DefaultInFlight = 112 << 20
+// DefaultInFlight bounds the bytes between the codecs and the store: six parts of
+// the first size. With seven a stalled agent passed 160 MiB (docs/BENCHMARKS.md).
+const DefaultInFlight = 96 << 20
 
 // Options shape one archive. The zero value is zstd, not encrypted, without an
 // end to a volume.
@@ -59,13 +59,13 @@ func (o Options) withDefaults() Options {
 	if o.InFlight <= 0 {
 		o.InFlight = DefaultInFlight
 	}
-	o.InFlight = max(o.InFlight, 2)
+	o.InFlight = max(o.InFlight, 3)
 	size := o.PartSize
 	if size == nil {
 		size = DefaultPartSize
 	}
-	half := o.InFlight / 2 // so that one part fills while another is sent
-	o.PartSize = func(i int) int64 { return min(size(i), half) }
+	most := max(1, o.InFlight/3*2) // so that one part fills while another is sent
+	o.PartSize = func(i int) int64 { return min(size(i), most) }
 	o.Retry = policyOr(o.Retry)
 	return o
 }
