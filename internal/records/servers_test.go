@@ -33,14 +33,31 @@ func openSource(t testing.TB, s records.Source) *records.DB {
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	server := testenv.PostgreSQL(t, testenv.PostgresOptions{})
-	onServer(t, func(t *testing.T) records.Source {
+	fresh := func(t *testing.T) records.Source {
 		return records.Source{URL: server.Database(t), Password: testenv.PostgresPassword, MaxConns: 5}
+	}
+	onServer(t, fresh)
+	t.Run("session", func(t *testing.T) {
+		t.Parallel()
+		testSession(t, fresh(t), map[string]string{
+			`SHOW transaction_isolation`:               "read committed",
+			`SHOW idle_in_transaction_session_timeout`: "15s",
+			`SHOW lock_timeout`:                        "10s",
+		})
 	})
 }
 
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
 	fresh := mariaDB(t)
+	t.Run("session", func(t *testing.T) {
+		t.Parallel()
+		testSession(t, fresh(t), map[string]string{
+			`SELECT @@tx_isolation`:             "READ-COMMITTED",
+			`SELECT @@idle_transaction_timeout`: "15",
+			`SELECT @@innodb_lock_wait_timeout`: "10",
+		})
+	})
 	t.Run("partial step", func(t *testing.T) {
 		t.Parallel()
 		testPartialStep(t, fresh(t))
@@ -104,6 +121,17 @@ func testRefused(t *testing.T, s records.Source) {
 		}
 		if err != nil && strings.Contains(err.Error(), bad.Password) {
 			t.Errorf("%s: the error holds the password: %v", name, err)
+		}
+	}
+}
+
+// testSession asks what the changes rest on: which rows a statement sees, and how
+// long a stopped process can keep others waiting.
+func testSession(t *testing.T, s records.Source, want map[string]string) {
+	db := openSource(t, s)
+	for query, value := range want {
+		if got, err := db.Ask(t.Context(), query); got != value || err != nil {
+			t.Errorf("%s: %q (%v), want %q", query, got, err, value)
 		}
 	}
 }
