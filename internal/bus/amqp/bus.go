@@ -49,13 +49,13 @@ func New(o Options) (*Bus, error) {
 	return b, nil
 }
 
-// Dial is New that waits for the first connection.
+// Dial is New that waits for the first try to connect, and fails if that does.
 func Dial(ctx context.Context, o Options) (*Bus, error) {
 	b, err := New(o)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.main.now(ctx); err != nil {
+	if _, err := b.main.outcome(ctx); err != nil {
 		b.Close()
 		return nil, err
 	}

@@ -121,6 +121,16 @@ func (l *link) look() (s *session, trying bool, changed chan struct{}, err error
 func (l *link) now(ctx context.Context) (*session, error) {
 	short, stop := context.WithTimeout(ctx, patience)
 	defer stop()
+	s, err := l.outcome(short)
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		return nil, coffer.E(coffer.KindUnavailable, "wait for the broker", "it does not answer")
+	}
+	return s, err
+}
+
+// outcome is the session, or why there is none; it waits for a try to connect that
+// is under way.
+func (l *link) outcome(ctx context.Context) (*session, error) {
 	for {
 		s, trying, changed, err := l.look()
 		switch {
@@ -134,11 +144,8 @@ func (l *link) now(ctx context.Context) (*session, error) {
 		select {
 		case <-changed:
 		case <-l.bus.ctx.Done():
-		case <-short.Done():
-			if ctx.Err() != nil {
-				return nil, coffer.Wrap("wait for the broker", ctx.Err())
-			}
-			return nil, coffer.E(coffer.KindUnavailable, "wait for the broker", "it does not answer")
+		case <-ctx.Done():
+			return nil, coffer.Wrap("wait for the broker", ctx.Err())
 		}
 	}
 }
