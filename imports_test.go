@@ -32,6 +32,8 @@ var mayImport = map[string]string{
 	"internal/store":   ". internal/retry",
 	"internal/message": ". internal/bus",
 	"internal/sign":    ". internal/bus",
+	"internal/guard":   ". internal/child",
+	"internal/testenv": ". internal/child",
 
 	"internal/enrol": ". client rest internal/bus internal/message internal/pki internal/records internal/sign",
 
@@ -42,7 +44,7 @@ var mayImport = map[string]string{
 	"internal/bus/local":    ". internal/bus",
 	"internal/bus/amqp":     ". internal/bus internal/retry",
 	"internal/bus/unix":     ". internal/bus internal/retry",
-	"internal/engine/mysql": ". internal/engine internal/guard internal/spool xbstream",
+	"internal/engine/mysql": ". internal/child internal/engine internal/guard internal/spool xbstream",
 
 	// laws
 	"internal/store/storetest":     ". internal/store internal/retry",

@@ -6,12 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cofferdb/coffer/internal/child"
 )
 
 // proc is one process of the program that a test has started.
@@ -21,29 +22,18 @@ type proc struct {
 	done chan struct{} // closed when it was waited for
 }
 
-// launch starts a command that dies with this process: that signal is bound to
-// the thread that forks, so the goroutine keeps its thread.
+// launch starts a command that dies with this process.
 func launch(t testing.TB, cmd *exec.Cmd) *proc {
 	t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p := &proc{cmd: cmd, done: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		if err == nil {
-			p.pid = cmd.Process.Pid
-		}
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is read from the state
-			close(p.done)
-		}
-	}()
-	if err := <-started; err != nil {
+	err := child.Start(cmd, func() {
+		_ = cmd.Wait() // how it ended is read from the state
+		close(p.done)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
+	p.pid = cmd.Process.Pid
 	return p
 }
 
@@ -113,8 +103,8 @@ func processes() []other {
 	return all
 }
 
-// child finds a running child of parent: a guard, or what a guard runs.
-func child(parent int, is func(other) bool) (int, bool) {
+// childOf finds a running child of parent: a guard, or what a guard runs.
+func childOf(parent int, is func(other) bool) (int, bool) {
 	for _, o := range processes() {
 		if o.parent == parent && o.state != 'Z' && is(o) {
 			return o.pid, true
@@ -134,7 +124,7 @@ func guardAndTool(t testing.TB, of *proc) (guard, tool int) {
 			if o.parent != of.pid || !isGuard(o) {
 				continue
 			}
-			if pid, ok := child(o.pid, isTool); ok {
+			if pid, ok := childOf(o.pid, isTool); ok {
 				guard, tool = o.pid, pid
 				return true
 			}

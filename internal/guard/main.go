@@ -109,7 +109,7 @@ func (g *guard) run() int {
 		g.out.send(message{NoStart: err.Error()})
 		return 2
 	}
-	g.out.send(message{Started: t.pid})
+	g.out.send(message{Started: t.pid()})
 	said := make(chan int64, 1)
 	go func() { said <- readLines(t.stderr, g.line) }()
 	reason := g.untilEnd(t, signals)

@@ -3,16 +3,17 @@ package guard
 import (
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cofferdb/coffer/internal/child"
 )
 
 // tool is the guarded process.
 type tool struct {
-	pid    int
+	cmd    *exec.Cmd
 	stderr *os.File
 	done   chan struct{} // closed when it was waited for and its group is dead
 	state  *os.ProcessState
@@ -22,9 +23,7 @@ type tool struct {
 }
 
 // startTool starts the tool in a group of its own, its standard output being the
-// guard's, which the guard then lets go of. The parent-death signal is bound to
-// the thread that forks, so the goroutine keeps its thread as long as the tool
-// lives.
+// guard's, which the guard then lets go of. The tool dies with the guard.
 func startTool(o order) (*tool, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -36,38 +35,25 @@ func startTool(o order) (*tool, error) {
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would mean the guard's own
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if o.User != nil {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: o.User.UID, Gid: o.User.GID}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: o.User.UID, Gid: o.User.GID}}
 	}
-	t := &tool{stderr: r, done: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		if err == nil {
-			t.pid = cmd.Process.Pid
-		}
-		started <- err
-		if err != nil {
-			return
-		}
-		t.wait(cmd)
-		close(t.done)
-	}()
-	if err := <-started; err != nil {
+	t := &tool{cmd: cmd, stderr: r, done: make(chan struct{})}
+	if err := child.Start(cmd, func() { t.wait(); close(t.done) }); err != nil {
 		r.Close()
 		return nil, err
 	}
 	return t, letGoOfStdout()
 }
 
+// pid is the tool's process id, which is also its group's.
+func (t *tool) pid() int { return t.cmd.Process.Pid }
+
 // wait waits for the end, kills what is left of the group while the dead leader
 // still holds its number, and only then reaps it.
-func (t *tool) wait(cmd *exec.Cmd) {
+func (t *tool) wait() {
 	for {
-		err := unix.Waitid(unix.P_PID, t.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		err := unix.Waitid(unix.P_PID, t.pid(), nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if err != unix.EINTR {
 			break
 		}
@@ -75,9 +61,9 @@ func (t *tool) wait(cmd *exec.Cmd) {
 	t.kill()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_ = cmd.Wait() // its state says how it ended
+	_ = t.cmd.Wait() // its state says how it ended
 	t.reaped = true
-	t.state = cmd.ProcessState
+	t.state = t.cmd.ProcessState
 }
 
 // kill ends the group. Killed and stopped processes alike cannot resist.
@@ -85,7 +71,7 @@ func (t *tool) kill() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.reaped {
-		_ = syscall.Kill(-t.pid, syscall.SIGKILL)
+		_ = syscall.Kill(-t.pid(), syscall.SIGKILL)
 	}
 }
 

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/cofferdb/coffer/internal/child"
 )
 
 // process is one run of a program: started, and waited for by one goroutine.
@@ -21,34 +22,25 @@ type process struct {
 	done chan struct{} // closed when it was waited for
 }
 
-// startProcess runs cmd in a process group of its own. With dieWithUs the kernel
-// ends it when this process dies: that signal is bound to the thread that
-// started it, so the goroutine keeps its thread until the process is gone.
+// startProcess runs cmd in a process group of its own, as somebody else if we are
+// root. With dieWithUs the kernel ends it when this process dies.
 func startProcess(cmd *exec.Cmd, uid, gid int, dieWithUs bool) (*process, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if os.Getuid() == 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	}
-	if dieWithUs {
-		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}
 	p := &process{done: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		if err == nil {
-			p.pid = cmd.Process.Pid
-		}
-		started <- err
-		if err != nil {
-			return
-		}
+	start := child.StartFree
+	if dieWithUs {
+		start = child.Start
+	}
+	err := start(cmd, func() {
 		_ = cmd.Wait() // how it ended is no matter; that it did is
 		close(p.done)
-	}()
-	return p, <-started
+	})
+	if err == nil {
+		p.pid = cmd.Process.Pid
+	}
+	return p, err
 }
 
 func (p *process) running() bool {

@@ -8,12 +8,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/child"
 	"github.com/cofferdb/coffer/internal/engine"
 )
 
@@ -54,9 +54,8 @@ func (r *restorer) runTool(ctx context.Context, args []string, words *toolWords)
 	cmd := exec.CommandContext(ctx, r.env.Backup, args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() == 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(r.target.UID), Gid: uint32(r.target.GID)}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(r.target.UID), Gid: uint32(r.target.GID)}}
 	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 10 * time.Second
@@ -65,17 +64,13 @@ func (r *restorer) runTool(ctx context.Context, args []string, words *toolWords)
 		return err
 	}
 	done := make(chan error, 1)
-	go func() {
-		// The parent-death signal is tied to the thread that started the tool.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if err := cmd.Start(); err != nil {
-			done <- err
-			return
-		}
+	err = child.Start(cmd, func() {
 		words.read(stderr)
 		done <- cmd.Wait()
-	}()
+	})
+	if err != nil {
+		return err
+	}
 	return <-done
 }
 
