@@ -13,6 +13,7 @@ import (
 
 type configCmd struct {
 	Check   configCheckCmd   `cmd:"" help:"Say everything that is wrong in a configuration."`
+	Import  configImportCmd  `cmd:"" help:"Turn a trove.conf into a configuration."`
 	Example configExampleCmd `cmd:"" help:"Print an annotated example, every key with its default."`
 }
 

@@ -118,7 +118,7 @@ func (p *parts) handler(s settings, own ...auth.Entry) (http.Handler, error) {
 	}
 	cfg := api.Config{
 		Records: p.db, Bus: p.bus, Auth: known, Prober: p.stores,
-		Stores: p.stores.names(), Quota: c.Quota, Region: c.Region, BaseURL: c.BaseURL, Log: s.Log,
+		Stores: p.stores.names(), Quota: c.Quota, Region: c.Region, BaseURL: c.BaseURL, DefaultContainer: c.Container, Log: s.Log,
 	}
 	if p.tasks != nil {
 		cfg.Sweeper = sweeper{p}

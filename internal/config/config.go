@@ -59,8 +59,9 @@ type API struct {
 	Insecure     bool          `toml:"insecure"` // plain HTTP off loopback
 	BaseURL      string        `toml:"base_url"` // as clients see it
 	TokensFile   string        `toml:"tokens_file"`
-	Quota        int           `toml:"quota"`         // backups of a project; below 0 is no limit
-	DefaultStore string        `toml:"default_store"` // takes new backups; needed when there are several
+	Quota        int           `toml:"quota"`             // backups of a project; below 0 is no limit
+	DefaultStore string        `toml:"default_store"`     // takes new backups; needed when there are several
+	Container    string        `toml:"default_container"` // where nobody names one
 	Region       string        `toml:"region"`
 	Drain        time.Duration `toml:"drain"` // how long a stop waits for running requests
 }

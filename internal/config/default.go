@@ -8,7 +8,7 @@ import "time"
 func Default() Config {
 	return Config{
 		Server:      Server{Agent: true},
-		API:         API{Listen: "127.0.0.1:8779", Quota: -1, Region: "RegionOne", Drain: 10 * time.Second},
+		API:         API{Listen: "127.0.0.1:8779", Quota: -1, Container: "database_backups", Region: "RegionOne", Drain: 10 * time.Second},
 		TaskManager: TaskManager{MaxQueue: 24 * time.Hour, MaxJobsPerHost: 2},
 		Conductor:   Conductor{Workers: 4},
 		Agent: Agent{

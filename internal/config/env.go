@@ -12,7 +12,8 @@ import (
 const prefix = "COFFER_"
 
 // environment takes the variables that name a section and a key. Those that name
-// a section and no key of it are problems; all others are somebody else's.
+// a section and no key of it are problems, unless they are empty; all others are
+// somebody else's.
 func (r *reader) environment(env []string) {
 	for _, line := range env {
 		name, value, _ := strings.Cut(line, "=")
@@ -34,7 +35,10 @@ func (r *reader) environment(env []string) {
 
 func (r *reader) variable(name string, fields map[string]field, key, value string) {
 	f, known := fields[key]
-	if !known {
+	switch {
+	case !known && value == "":
+		return
+	case !known:
 		hint := "unset it"
 		if n := nearest(key, sortedKeys(fields)); n != "" {
 			hint = "did you mean " + strings.TrimSuffix(name, strings.ToUpper(key)) + strings.ToUpper(n) + "?"
