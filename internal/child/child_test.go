@@ -87,25 +87,36 @@ func TestChildDiesWithItsParent(t *testing.T) {
 	}
 }
 
-// A child is not ended by the runtime's own comings and goings: threads end
-// together with goroutines that were locked to them.
+// A child is not ended by the runtime's own comings and goings: a thread ends with
+// a goroutine that was locked to it.
 func TestChildLivesThoughThreadsEnd(t *testing.T) {
 	t.Parallel()
-	done := make(chan struct{})
+	ended, done := make(chan struct{}), make(chan struct{})
 	cmd := exec.Command("sleep", "100")
-	if err := child.Start(cmd, func() { _ = cmd.Wait(); close(done) }); err != nil {
+	if err := child.Start(cmd, func() { <-ended; _ = cmd.Wait(); close(done) }); err != nil {
 		t.Fatal(err)
 	}
-	var threads sync.WaitGroup
-	for range 200 {
-		threads.Go(func() { runtime.LockOSThread() }) // and so its thread ends with it
+	var all, some sync.WaitGroup
+	all.Add(100)
+	for range 100 { // more than there are idle threads
+		some.Go(func() {
+			runtime.LockOSThread()
+			all.Done()
+			all.Wait()
+		})
 	}
-	threads.Wait()
+	some.Wait()
+	<-time.After(50 * time.Millisecond) // threads end a little later
 	if pgid, err := syscall.Getpgid(cmd.Process.Pid); err != nil || pgid != cmd.Process.Pid || !alive(cmd.Process.Pid) {
 		t.Errorf("group %d, %v", pgid, err)
 	}
+	close(ended)
 	_ = cmd.Process.Kill()
 	<-done
+}
+
+func TestChildThatCannotStart(t *testing.T) {
+	t.Parallel()
 	if err := child.Start(exec.Command("/nonexistent"), func() { t.Error("waited for nothing") }); err == nil {
 		t.Error("no error")
 	}
