@@ -41,6 +41,7 @@ var mayImport = map[string]string{
 	"internal/store/file":   ". internal/retry internal/store",
 	"internal/store/s3":     ". internal/store internal/store/remote",
 	"internal/store/remote": ". internal/store",
+	"internal/store/swift":  ". internal/retry internal/store internal/store/remote",
 	"internal/bus/local":    ". internal/bus",
 	"internal/bus/amqp":     ". internal/bus internal/retry",
 	"internal/bus/unix":     ". internal/bus internal/retry",

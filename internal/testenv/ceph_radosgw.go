@@ -13,9 +13,9 @@ import (
 // RadosgwOptions say what a private radosgw is like. The zero value knows only
 // its local users and has global bucket names.
 type RadosgwOptions struct {
-	Keystone        *KeystoneServer // also takes this Keystone's users
-	ImplicitTenants bool            // each Keystone project has bucket names of its own
-	ExtraConfig     []string        // further lines of its section
+	KeystoneURL     string   // with /v3: also take this Keystone's users
+	ImplicitTenants bool     // each Keystone project has bucket names of its own
+	ExtraConfig     []string // further lines of its section
 }
 
 // RadosgwServer is one private Ceph with a radosgw, which speaks S3 and Swift.
@@ -73,8 +73,8 @@ func (r *RadosgwServer) up(o RadosgwOptions) error {
 	var b strings.Builder
 	b.Write(base)
 	fmt.Fprintf(&b, radosgwConf, filepath.Join(r.c.dir, "rgw"), ports[0])
-	if o.Keystone != nil {
-		fmt.Fprintf(&b, radosgwKeystone, o.Keystone.root, o.ImplicitTenants)
+	if o.KeystoneURL != "" {
+		fmt.Fprintf(&b, radosgwKeystone, strings.TrimSuffix(o.KeystoneURL, "/v3"), o.ImplicitTenants)
 	}
 	for _, line := range o.ExtraConfig {
 		b.WriteString(line + "\n")

@@ -18,6 +18,7 @@ import (
 
 // KeystoneOptions say what a private Keystone is like.
 type KeystoneOptions struct {
+	Port      int               // on 127.0.0.1; 0 is a free one
 	TokenLife time.Duration     // 0 is an hour
 	Endpoints map[string]string // of the catalogue: type to URL; "%(project_id)s" is filled in
 }
@@ -32,7 +33,6 @@ type KeystoneServer struct {
 	EC2      map[string]AccessKey // of alice and bob, for S3
 
 	farm
-	root  string // the URL without /v3
 	port  int
 	token string // the administrator's
 }
@@ -42,6 +42,19 @@ type AccessKey struct {
 	Access string `json:"access"`
 	Secret string `json:"secret"`
 }
+
+// LoopbackPort is a port of 127.0.0.1 that nobody listens on now.
+func LoopbackPort() (int, error) {
+	ports, err := loopbackPorts(1)
+	if err != nil {
+		return 0, err
+	}
+	return ports[0], nil
+}
+
+// KeystoneURL is the address of a Keystone on that port, so that what asks it can
+// be started at the same time.
+func KeystoneURL(port int) string { return fmt.Sprintf("http://127.0.0.1:%d/v3", port) }
 
 // StartKeystone starts one in six to nine seconds. End it with Stop.
 func StartKeystone(o KeystoneOptions) (*KeystoneServer, error) {
@@ -67,13 +80,15 @@ func StartKeystone(o KeystoneOptions) (*KeystoneServer, error) {
 func (k *KeystoneServer) path(name string) string { return filepath.Join(k.dir, name) }
 
 func (k *KeystoneServer) configure(o KeystoneOptions) error {
-	ports, err := loopbackPorts(1)
-	if err != nil {
-		return err
+	k.port = o.Port
+	if k.port == 0 {
+		ports, err := loopbackPorts(1)
+		if err != nil {
+			return err
+		}
+		k.port = ports[0]
 	}
-	k.port = ports[0]
-	k.root = fmt.Sprintf("http://127.0.0.1:%d", k.port)
-	k.URL = k.root + "/v3"
+	k.URL = KeystoneURL(k.port)
 	life := o.TokenLife
 	if life == 0 {
 		life = time.Hour

@@ -13,9 +13,9 @@ import (
 // SwiftOptions say what a private Swift is like. The zero value has its own
 // login only, with SLO.
 type SwiftOptions struct {
-	Keystone    *KeystoneServer // a second proxy takes this Keystone's users
-	NoSLO       bool            // static large objects are not offered
-	MaxSegments int             // of one static large object; 0 is Swift's 1000
+	KeystoneURL string // with /v3: a second proxy takes this Keystone's users
+	NoSLO       bool   // the proxy of Swift's own users offers no static large objects
+	MaxSegments int    // of one static large object; 0 is Swift's 1000
 }
 
 // SwiftServer is one private Swift: an object, a container and an account server
@@ -87,7 +87,7 @@ func (s *SwiftServer) up(o SwiftOptions) error {
 	}
 	names := []string{"account-server", "container-server", "object-server", "proxy-server", "proxy-server"}
 	last := swiftTempauth
-	if o.Keystone != nil {
+	if o.KeystoneURL != "" {
 		last = swiftKeystone
 		s.KeystoneURL = at(swiftKeystone) + "/v1"
 	}

@@ -24,10 +24,10 @@ func (s *SwiftServer) layOut(o SwiftOptions, ports []int) error {
 	for i, kind := range []string{"account", "container", "object"} {
 		files[fmt.Sprintf("%s-server%d.conf", kind, i)] = common(i) + fmt.Sprintf(swiftBackend, kind, s.dir)
 	}
-	files[fmt.Sprintf("proxy-server%d.conf", swiftTempauth)] = common(swiftTempauth) + s.proxy(o, ports[swiftMemcached], "tempauth") + swiftTempauthConf
-	if o.Keystone != nil {
+	files[fmt.Sprintf("proxy-server%d.conf", swiftTempauth)] = common(swiftTempauth) + s.proxy(o, o.NoSLO, ports[swiftMemcached], "tempauth") + swiftTempauthConf
+	if o.KeystoneURL != "" {
 		files[fmt.Sprintf("proxy-server%d.conf", swiftKeystone)] = common(swiftKeystone) +
-			s.proxy(o, ports[swiftMemcached], "authtoken keystoneauth") + fmt.Sprintf(swiftKeystoneConf, o.Keystone.root)
+			s.proxy(o, false, ports[swiftMemcached], "authtoken keystoneauth") + fmt.Sprintf(swiftKeystoneConf, strings.TrimSuffix(o.KeystoneURL, "/v3"))
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(s.etc, name), []byte(text), 0o644); err != nil {
@@ -38,9 +38,9 @@ func (s *SwiftServer) layOut(o SwiftOptions, ports []int) error {
 }
 
 // proxy is a proxy's pipeline and its filters, but the one that knows users.
-func (s *SwiftServer) proxy(o SwiftOptions, memcached int, auth string) string {
+func (s *SwiftServer) proxy(o SwiftOptions, noSLO bool, memcached int, auth string) string {
 	slo := "slo "
-	if o.NoSLO {
+	if noSLO {
 		slo = ""
 	}
 	segments := 1000

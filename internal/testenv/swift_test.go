@@ -23,13 +23,13 @@ func TestObjectStoresStart(t *testing.T) {
 		t.Error("alice got a token for a project of others")
 	}
 	swift := testenv.Share(func() (*testenv.SwiftServer, error) {
-		return testenv.StartSwift(testenv.SwiftOptions{Keystone: k})
+		return testenv.StartSwift(testenv.SwiftOptions{KeystoneURL: k.URL})
 	})
 	defer swift.Stop()
 	swift.For(t)
 	t.Logf("swift after %v", time.Since(began))
 	rgw := testenv.Share(func() (*testenv.RadosgwServer, error) {
-		return testenv.StartRadosgw(testenv.RadosgwOptions{Keystone: k})
+		return testenv.StartRadosgw(testenv.RadosgwOptions{KeystoneURL: k.URL})
 	})
 	defer rgw.Stop()
 	r := rgw.For(t)
