@@ -38,7 +38,7 @@ func (w *world) addRows(i, n int) {
 // backup asks for a backup as the API does.
 func (w *world) backup(i int, incremental bool) (coffer.BackupID, error) {
 	b, err := w.db.CreateBackup(w.ctx, records.NewBackup{
-		Project: project, Instance: w.inst[i], Name: "b", Incremental: incremental, Store: storeName, Quota: -1, Now: time.Now(),
+		Project: project, Instance: w.inst[i], Name: "b", Incremental: incremental, Store: storeName, Quota: -1, Now: w.clockOf("api").now(),
 	})
 	if err == nil {
 		w.ring(coffer.JobID(b.ID))
@@ -48,7 +48,7 @@ func (w *world) backup(i int, incremental bool) (coffer.BackupID, error) {
 
 func (w *world) job(kind coffer.JobKind, b coffer.BackupID, force bool) (coffer.JobID, error) {
 	j, err := w.db.CreateJob(w.ctx, records.NewJob{
-		Kind: kind, Project: project, Backup: b, Spec: coffer.Spec{Force: force}, Now: time.Now(),
+		Kind: kind, Project: project, Backup: b, Spec: coffer.Spec{Force: force}, Now: w.clockOf("api").now(),
 	})
 	if err == nil {
 		w.ring(j.ID)
@@ -58,7 +58,7 @@ func (w *world) job(kind coffer.JobKind, b coffer.BackupID, force bool) (coffer.
 
 // ring is the API's doorbell; like any message it may get lost.
 func (w *world) ring(j coffer.JobID) {
-	if w.wx.next().lost {
+	if m := w.wx.next(); m.lost || m.out {
 		return
 	}
 	_ = message.Dispatch.Cast(w.ctx, w.bus, message.TaskManager, message.JobRef{Job: j})
@@ -66,7 +66,7 @@ func (w *world) ring(j coffer.JobID) {
 
 // cancel asks a job to stop as the API does.
 func (w *world) cancel(id coffer.JobID) error {
-	j, err := w.db.Cancel(w.ctx, project, id, time.Now())
+	j, err := w.db.Cancel(w.ctx, project, id, w.clockOf("api").now())
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (w *world) cancel(id coffer.JobID) error {
 	if j.Kind == coffer.JobBackup {
 		to = message.GuestAgent(j.Instance)
 	}
-	if !w.wx.next().lost {
+	if m := w.wx.next(); !m.lost && !m.out {
 		_ = message.Cancel.Cast(w.ctx, w.bus, to, message.JobRef{Job: id})
 	}
 	return nil
@@ -194,19 +194,30 @@ var recordTails = []string{"", "-wal"}
 
 // halt kills the control plane and lets go of the records' file.
 func (w *world) halt() {
-	w.server.l.kill()
-	if w.second != nil {
-		w.second.l.kill()
+	for _, p := range w.controls() {
+		p.l.kill()
 	}
 	w.must(w.db.Close())
 	synctest.Wait()
 }
 
 func (w *world) again() {
-	w.startServer()
-	if w.second != nil {
-		w.second = w.newServer("second")
+	for i := range w.controls() {
+		w.startControl(i)
 	}
+}
+
+// controls are all control planes, the first being the server.
+func (w *world) controls() []*process { return append([]*process{w.server}, w.more...) }
+
+// startControl starts a control plane anew, as it was.
+func (w *world) startControl(i int) {
+	if i == 0 {
+		w.startServer()
+		return
+	}
+	was := w.more[i-1]
+	w.more[i-1] = w.newControl(was.name, !was.lone)
 }
 
 func (w *world) copyFile(from, to string) {

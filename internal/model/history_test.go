@@ -50,10 +50,13 @@ type history struct {
 // is, and after every runner is proven replaced.
 func (h *history) play(steps int) {
 	h.full(0) // so that all records know of the container, older ones too
-	if h.rng.IntN(4) == 0 {
-		h.second = h.newServer("second")
-		h.tell("a second control plane")
+	switch h.rng.IntN(5) {
+	case 0:
+		h.more = []*process{h.newServer("second")}
+	case 1:
+		h.more = []*process{h.newServer("second"), h.newControl("third", false)}
 	}
+	h.tell("%d task managers, at most %d jobs", len(h.controls()), h.caps.Fleet)
 	for range steps {
 		h.step()
 		time.Sleep(time.Duration(h.rng.IntN(7000)) * time.Millisecond)
@@ -87,9 +90,15 @@ func (h *history) step() {
 		h.arm(i)
 	case n < 77:
 		h.strike(i)
-	case n < 88:
+	case n < 86:
 		h.spoil()
-	case n < 93:
+	case n < 90:
+		d := time.Duration(h.rng.IntN(90)) * time.Second
+		h.wx.away(d)
+		h.tell("the broker is away for %s", d)
+	case n < 92:
+		h.jump()
+	case n < 94:
 		r := func() float64 { return h.rng.Float64() * 0.3 }
 		h.wx.set(r(), r(), r(), time.Duration(h.rng.IntN(3000))*time.Millisecond)
 		h.tell("bad weather")
@@ -128,17 +137,33 @@ func (h *history) arm(i int) {
 	f := fate(h.rng.IntN(2))
 	p, at := h.agents[i], gate(h.rng, agentGates, agentCalls)
 	if h.rng.IntN(3) == 0 {
-		p, at = h.server, gate(h.rng, serverGates, serverCalls)
+		p, at = h.aControl(), gate(h.rng, serverGates, serverCalls)
 	}
 	h.tell("%s is to meet its fate (%d) at %q", p.name, f, at)
 	p.l.arm(at, f)
+}
+
+func (h *history) aControl() *process {
+	all := h.controls()
+	return all[h.rng.IntN(len(all))]
+}
+
+// jump sets somebody's clock an hour off, or right again.
+func (h *history) jump() {
+	names := []string{"api"}
+	for _, p := range append(h.agents[:], h.controls()...) {
+		names = append(names, p.name)
+	}
+	name, off := names[h.rng.IntN(len(names))], time.Duration(h.rng.IntN(3)-1)*time.Hour
+	h.tell("the clock of %s is off by %s", name, off)
+	h.clockOf(name).jump(off)
 }
 
 // strike kills, stops or ends a process wherever it is.
 func (h *history) strike(i int) {
 	p := h.agents[i]
 	if h.rng.IntN(3) == 0 {
-		p = h.server
+		p = h.aControl()
 	}
 	switch h.rng.IntN(3) {
 	case 0:
@@ -208,11 +233,13 @@ func (h *history) revive(all bool) {
 			h.startAgent(i)
 		}
 	}
-	if h.server.l.isDead() && (all || h.rng.IntN(2) == 0) {
-		h.tell("the server starts anew")
-		h.startServer()
+	for i, p := range h.controls() {
+		if p.l.isDead() && (all || h.rng.IntN(2) == 0) {
+			h.tell("%s starts anew", p.name)
+			h.startControl(i)
+		}
 	}
-	for _, p := range append(h.agents[:], h.server) {
+	for _, p := range append(h.agents[:], h.controls()...) {
 		if p.l.isStopped() && (all || h.rng.IntN(6) == 0) {
 			h.tell("%s wakes", p.name)
 			p.l.wake()
@@ -257,7 +284,7 @@ func (h *history) replaceAll() {
 		p.l.kill()
 		h.startAgent(i)
 	}
-	time.Sleep(2*h.timings.Grace + 2*h.timings.Sweep)
+	time.Sleep(3*h.timings.Grace + 3*h.timings.Sweep)
 }
 
 // nothingLeft: the databases are free, what is good can be deleted, and then

@@ -46,8 +46,10 @@ type world struct {
 	ledger [guests][]string // every row that was ever added
 
 	timings taskmanager.Timings
+	caps    taskmanager.Caps
+	clocks  map[string]*clock
 	server  *process
-	second  *process // another control plane beside the first; nil is none
+	more    []*process // further control planes beside the first
 	agents  [guests]*process
 	all     []*process
 	begun   time.Time
@@ -61,6 +63,7 @@ type world struct {
 // process is a role or two with one life.
 type process struct {
 	name  string
+	lone  bool // a task manager without a conductor
 	l     *life
 	end   context.CancelFunc
 	ended chan struct{}
@@ -75,6 +78,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{
 		t: t, ctx: t.Context(), dir: tempDir(t), bus: local.New(local.WithLog(slog.New(slog.DiscardHandler))),
 		wx: &weather{rng: rand.New(rand.NewPCG(seed, 2))}, mem: storetest.NewMemory(), begun: time.Now(),
+		clocks: map[string]*clock{}, caps: taskmanager.Caps{Fleet: int(seed / 2 % 4)},
 		timings: taskmanager.Timings{Ring: 8 * time.Second, Rescue: 5 * time.Second, Sweep: 25 * time.Second, Grace: 20 * time.Second},
 	}
 	w.faulty = &storetest.Faulty{Full: w.mem}
@@ -154,14 +158,16 @@ func (w *world) newServer(name string) *process { return w.newControl(name, true
 
 // newControl is a task manager, beside a conductor or alone.
 func (w *world) newControl(name string, conducts bool) *process {
+	now := w.clockOf(name).now
 	return w.launch(name, func(p *process) []func(context.Context, func()) error {
 		db, b, st := gatedDB{w.db, p.l}, gatedBus{w.bus, p.l, w.wx}, stores{w, p.l}
 		log := slog.New(slog.DiscardHandler)
-		s := &settle.Settler{Records: db, Stores: st, Now: time.Now, Failpoint: failpoint(p.l)}
-		p.cond = &conductor.Conductor{Records: db, Bus: b, Settler: s, Log: log, Now: time.Now, Drain: 5 * time.Second}
+		p.lone = !conducts
+		s := &settle.Settler{Records: db, Stores: st, Now: now, Failpoint: failpoint(p.l)}
+		p.cond = &conductor.Conductor{Records: db, Bus: b, Settler: s, Log: log, Now: now, Drain: 5 * time.Second}
 		p.tasks = &taskmanager.TaskManager{
 			ID: coffer.AgentID(name), Boot: coffer.NewNonce(), Records: db, Bus: b, Stores: st, Settler: s,
-			Log: log, Now: time.Now, Timings: w.timings,
+			Log: log, Now: now, Timings: w.timings, Caps: w.caps,
 		}
 		if !conducts {
 			return []func(context.Context, func()) error{p.tasks.Run}
@@ -176,7 +182,7 @@ func (w *world) startAgent(i int) {
 		w.must(os.MkdirAll(state, 0o700))
 		p.agent = &agent.Agent{
 			ID: w.agentID(i), Boot: coffer.NewNonce(), Bus: gatedBus{w.bus, p.l, w.wx}, Stores: stores{w, p.l},
-			Engines: tools{w.fakes[i], p.l}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+			Engines: tools{w.fakes[i], p.l}, Log: slog.New(slog.DiscardHandler), Now: w.clockOf(string(w.agentID(i))).now,
 			Config:   agent.Config{StateDir: state, SpoolDir: w.dir, Workers: 1, InFlight: 8 << 10, Heartbeat: 20 * time.Second},
 			Boottime: func() time.Duration { return time.Since(w.begun) + time.Second }, Failpoint: failpoint(p.l),
 		}

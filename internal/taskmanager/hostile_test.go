@@ -199,6 +199,13 @@ func TestDeletedFailedBackupStaysDead(t *testing.T) {
 		t.Errorf("with its runner alive there are %q", left)
 	}
 	d.must(d.db.Heartbeat(ctx, coffer.Agent{ID: "a", Boot: "2"})) // the runner is replaced
+	d.tm.Timings.Grace = time.Nanosecond
+	if _, err := d.tm.Sweep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if left := d.names(); !slices.Contains(left, "dead.json") {
+		t.Errorf("what the runner had asked of the store may still come, and there are %q", left)
+	}
 	if _, err := d.tm.Sweep(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -59,6 +59,11 @@ func (t *TaskManager) sweepInTurn(ctx context.Context) error {
 // only.
 func (t *TaskManager) Sweep(ctx context.Context) (SweepReport, error) {
 	t.init()
+	t.sweeping.Lock()
+	if len(t.gone) > maxGone {
+		clear(t.gone)
+	}
+	t.sweeping.Unlock()
 	var rep SweepReport
 	places, err := t.Records.Places(ctx)
 	if err != nil {
@@ -171,7 +176,8 @@ func (t *TaskManager) sweepOrphan(ctx context.Context, place archive.Place, key 
 }
 
 // wipe removes what is left of a dead backup; intent and tombstone go once its
-// runner is proven replaced. A manifest without a tombstone is never touched.
+// runner has been proven replaced for a grace: what it had asked of the store may
+// still be on its way. A manifest without a tombstone is never touched.
 func (t *TaskManager) wipe(ctx context.Context, place archive.Place, id coffer.BackupID, r coffer.Runner, row bool, rep *SweepReport) error {
 	err := archive.Wipe(ctx, place, id)
 	switch {
@@ -185,11 +191,27 @@ func (t *TaskManager) wipe(ctx context.Context, place archive.Place, id coffer.B
 	}
 	rep.Wiped++
 	gone, err := t.replaced(ctx, r)
-	if err != nil || !gone {
+	if err != nil || !gone || !t.provenDead(r) && !t.longGone(id) {
 		return err
 	}
 	return t.forget(ctx, place, id, row, rep)
 }
+
+// longGone reports whether the runner of a dead backup was found replaced a grace
+// ago already, by this process's own clock.
+func (t *TaskManager) longGone(id coffer.BackupID) bool {
+	t.sweeping.Lock()
+	defer t.sweeping.Unlock()
+	at, ok := t.gone[id]
+	if !ok {
+		at = time.Now()
+		t.gone[id] = at
+	}
+	return ok && time.Since(at) >= t.Timings.Grace
+}
+
+// maxGone bounds how many are remembered; beyond it the graces begin anew.
+const maxGone = 100_000
 
 // orphan reports whether an id without a row was already an orphan a deadline and a
 // grace ago: what its intent says of its age is by another machine's clock.
@@ -249,6 +271,9 @@ func (t *TaskManager) forget(ctx context.Context, place archive.Place, id coffer
 		return coffer.Wrap("forget the dead backup "+string(id), err)
 	}
 	rep.Forgotten++
+	t.sweeping.Lock()
+	delete(t.gone, id)
+	t.sweeping.Unlock()
 	if !row {
 		return nil
 	}

@@ -107,9 +107,10 @@ type TaskManager struct {
 	storesOf map[coffer.JobID]string        // of running jobs
 	heard    plan.Heard
 
-	sweeping sync.Mutex // guards the next two
-	seen     map[string]time.Time
-	turns    uint64 // the sweeps' counter as it was last seen
+	sweeping sync.Mutex                    // guards the next three
+	seen     map[string]time.Time          // when each orphan was first listed
+	gone     map[coffer.BackupID]time.Time // when each dead backup's runner was first found replaced
+	turns    uint64                        // the sweeps' counter as it was last seen
 
 	mu   sync.Mutex
 	own  map[coffer.JobID]context.CancelFunc // jobs that run here
@@ -155,6 +156,7 @@ func (t *TaskManager) init() {
 		t.own = map[coffer.JobID]context.CancelFunc{}
 		t.wake = make(chan struct{}, 1)
 		t.seen = map[string]time.Time{}
+		t.gone = map[coffer.BackupID]time.Time{}
 		t.bells = map[coffer.JobID]*bell{}
 		t.served = map[coffer.ProjectID]time.Time{}
 		t.storesOf = map[coffer.JobID]string{}
