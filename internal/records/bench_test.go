@@ -10,12 +10,31 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/internal/testenv"
 )
 
 // BenchmarkCreate makes durable backups from 8 callers at once, and says how many
 // a second and how long one waits.
 func BenchmarkCreate(b *testing.B) {
-	db := open(b, filepath.Join(b.TempDir(), "records.db"))
+	benchCreate(b, open(b, filepath.Join(b.TempDir(), "records.db")))
+}
+
+// BenchmarkCreatePostgreSQL is BenchmarkCreate on a server that syncs.
+func BenchmarkCreatePostgreSQL(b *testing.B) {
+	server := testenv.PostgreSQL(b, testenv.PostgresOptions{ExtraConfig: []string{"fsync = on"}})
+	benchCreate(b, openSource(b, records.Source{URL: server.Database(b), Password: testenv.PostgresPassword}))
+}
+
+// BenchmarkCreateMariaDB is BenchmarkCreate on a server that syncs.
+func BenchmarkCreateMariaDB(b *testing.B) {
+	_, fresh := mariaDB(b, "innodb_flush_log_at_trx_commit = 1")
+	s := fresh(b)
+	s.MaxConns = 10
+	benchCreate(b, openSource(b, s))
+}
+
+func benchCreate(b *testing.B, db *records.DB) {
+	b.Helper()
 	ids := make([]coffer.InstanceID, b.N)
 	var wg sync.WaitGroup
 	for g := range 8 {

@@ -49,7 +49,7 @@ func TestCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := map[coffer.BackupID]bool{}
-	for round := range 4 {
+	for round := range 3 {
 		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), crashEnv+"="+path)
 		out, err := cmd.StdoutPipe()

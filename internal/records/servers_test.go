@@ -33,7 +33,7 @@ func openSource(t testing.TB, s records.Source) *records.DB {
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	server := testenv.PostgreSQL(t, testenv.PostgresOptions{})
-	fresh := func(t *testing.T) records.Source {
+	fresh := func(t testing.TB) records.Source {
 		return records.Source{URL: server.Database(t), Password: testenv.PostgresPassword, MaxConns: 5}
 	}
 	onServer(t, fresh)
@@ -49,7 +49,15 @@ func TestPostgreSQL(t *testing.T) {
 
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
-	fresh := mariaDB(t)
+	cert, key, trust := certificate(t)
+	server, fresh := mariaDB(t, "ssl_cert = "+cert, "ssl_key = "+key)
+	t.Run("TLS", func(t *testing.T) {
+		t.Parallel()
+		s := fresh(t)
+		server.Exec(t, "CREATE USER 'sealed'@'127.0.0.1' IDENTIFIED BY 'hidden-word-77' REQUIRE SSL", "GRANT ALL ON `t%`.* TO 'sealed'@'127.0.0.1'")
+		s.URL, s.Password = strings.Replace(s.URL, mariaUser, "sealed", 1), "hidden-word-77"
+		testTLS(t, s, trust, `SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_version'`)
+	})
 	t.Run("session", func(t *testing.T) {
 		t.Parallel()
 		testSession(t, fresh(t), map[string]string{
@@ -65,29 +73,32 @@ func TestMariaDB(t *testing.T) {
 	onServer(t, fresh)
 }
 
+const mariaUser = "coffer_records"
+
 // mariaDB starts a server and gives empty databases of it.
-func mariaDB(t testing.TB) func(t *testing.T) records.Source {
-	const user, password = "coffer_records", "hidden-word-9a3e"
-	server := testenv.MariaDB(t, testenv.MariaDBOptions{LogBin: true, ExtraConfig: []string{"max_connections = 200"}})
-	server.Exec(t, fmt.Sprintf("CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s'", user, password),
-		fmt.Sprintf("GRANT ALL ON `t%%`.* TO '%s'@'127.0.0.1'", user))
+func mariaDB(t testing.TB, config ...string) (*testenv.Server, func(testing.TB) records.Source) {
+	const password = "hidden-word-9a3e"
+	server := testenv.MariaDB(t, testenv.MariaDBOptions{LogBin: true, ExtraConfig: append(config, "max_connections = 200")})
+	server.Exec(t, fmt.Sprintf("CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s'", mariaUser, password),
+		fmt.Sprintf("GRANT ALL ON `t%%`.* TO '%s'@'127.0.0.1'", mariaUser))
 	var made atomic.Int64
-	return func(t *testing.T) records.Source {
+	return server, func(t testing.TB) records.Source {
+		t.Helper()
 		name := fmt.Sprintf("t%d", made.Add(1))
 		server.Exec(t, "CREATE DATABASE "+name)
-		u := url.URL{Scheme: "mysql", User: url.User(user), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(server.Port)), Path: "/" + name}
+		u := url.URL{Scheme: "mysql", User: url.User(mariaUser), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(server.Port)), Path: "/" + name}
 		return records.Source{URL: u.String(), Password: password, MaxConns: 5}
 	}
 }
 
 // onServer runs all that a database server must do, beside what is its own.
-func onServer(t *testing.T, fresh func(*testing.T) records.Source) {
+func onServer(t *testing.T, fresh func(testing.TB) records.Source) {
 	t.Run("law", func(t *testing.T) {
 		t.Parallel()
-		recordstest.Run(t, func(t *testing.T) func() *records.DB {
+		recordstest.Run(t, recordstest.Database{Fresh: func(t *testing.T) func() *records.DB {
 			s := fresh(t)
 			return func() *records.DB { return openSource(t, s) }
-		})
+		}})
 	})
 	for _, c := range []struct {
 		name string

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -106,13 +105,4 @@ func TestPostgreSQLTLS(t *testing.T) {
 	server := testenv.PostgreSQL(t, testenv.PostgresOptions{CertFile: cert, KeyFile: key})
 	s := records.Source{URL: server.URL("postgres"), Password: testenv.PostgresPassword, MaxConns: 1}
 	testTLS(t, s, trust, `SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()`)
-}
-
-func TestMariaDBTLS(t *testing.T) {
-	t.Parallel()
-	cert, key, trust := certificate(t)
-	server := testenv.MariaDB(t, testenv.MariaDBOptions{ExtraConfig: []string{"ssl_cert = " + cert, "ssl_key = " + key}})
-	server.Exec(t, "CREATE DATABASE d", "CREATE USER 'u'@'127.0.0.1' IDENTIFIED BY 'hidden-word-9a3e' REQUIRE SSL", "GRANT ALL ON d.* TO 'u'@'127.0.0.1'")
-	s := records.Source{URL: fmt.Sprintf("mysql://u@127.0.0.1:%d/d", server.Port), Password: "hidden-word-9a3e", MaxConns: 1}
-	testTLS(t, s, trust, `SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_version'`)
 }

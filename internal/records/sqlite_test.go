@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeForever(path))
 		os.Exit(1)
 	}
-	if err := boundChecks("30"); err != nil {
+	if err := boundChecks("15"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -53,8 +53,8 @@ func open(t testing.TB, path string) *records.DB {
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
-	recordstest.Run(t, func(t *testing.T) func() *records.DB {
+	recordstest.Run(t, recordstest.Database{OneWriter: true, Fresh: func(t *testing.T) func() *records.DB {
 		path := filepath.Join(t.TempDir(), "records.db")
 		return func() *records.DB { return open(t, path) }
-	})
+	}})
 }

@@ -13,7 +13,10 @@ import (
 type pair struct {
 	*world
 	other *records.DB
+	share int // rounds are divided by it
 }
+
+func (p *pair) rounds(n int) int { return n / p.share }
 
 // handle is the one or the other.
 func (p *pair) handle(i int) *records.DB {
@@ -61,7 +64,7 @@ func testPairQuota(t *testing.T, p *pair) {
 func testPairParent(t *testing.T, p *pair) {
 	in := p.instance(ours)
 	var deletes int
-	for i := range 200 {
+	for i := range p.rounds(200) {
 		full := p.completed(in, "")
 		var child coffer.Backup
 		var cerr, derr error
@@ -82,14 +85,14 @@ func testPairParent(t *testing.T, p *pair) {
 		p.want(coffer.KindConflict, cerr)
 		deletes++
 	}
-	t.Logf("of 200 races the delete won %d", deletes)
+	t.Logf("of %d races the delete won %d", p.rounds(200), deletes)
 }
 
 // testPairNewest deletes the newest backup while an increment onto "the newest" is
 // made: it stands on another one, or is a full, and is never refused.
 func testPairNewest(t *testing.T, p *pair) {
 	in := p.instance(ours)
-	for i := range 40 {
+	for i := range p.rounds(40) {
 		newest := p.completed(in, "")
 		var child coffer.Backup
 		var cerr, derr error
@@ -113,7 +116,7 @@ func testPairNewest(t *testing.T, p *pair) {
 // refused, or keeps the delete from being made.
 func testPairForced(t *testing.T, p *pair) {
 	in := p.instance(ours)
-	for i := range 40 {
+	for i := range p.rounds(40) {
 		chain := p.chain(in, 1)
 		var child coffer.Backup
 		var cerr, derr error
@@ -139,7 +142,7 @@ func testPairForced(t *testing.T, p *pair) {
 // testPairPins verifies a chain while its last link is deleted.
 func testPairPins(t *testing.T, p *pair) {
 	in := p.instance(ours)
-	for i := range 40 {
+	for i := range p.rounds(40) {
 		chain := p.chain(in, 1)
 		var verify coffer.Job
 		var verr, derr error
@@ -173,7 +176,7 @@ func testPairPins(t *testing.T, p *pair) {
 
 // testPairIdempotency sends one request twice at once: one backup, one answer.
 func testPairIdempotency(t *testing.T, p *pair) {
-	for i := range 60 {
+	for i := range p.rounds(60) {
 		project := coffer.ProjectID(coffer.NewNonce())
 		n := records.NewBackup{Project: project, Instance: p.instance(project), Name: "n", Store: "main", Key: "k", Quota: 1, Now: p.now()}
 		var got [2]coffer.Backup
@@ -195,7 +198,7 @@ func testPairIdempotency(t *testing.T, p *pair) {
 // testPairDeletes asks for one delete twice at once, and for its end.
 func testPairDeletes(t *testing.T, p *pair) {
 	in := p.instance(ours)
-	for i := range 40 {
+	for i := range p.rounds(40) {
 		b := p.completed(in, "")
 		n := records.NewJob{Kind: coffer.JobDelete, Project: ours, Backup: b.ID, Now: p.now()}
 		var got [2]coffer.Job
@@ -229,7 +232,7 @@ func (p *pair) quotaFree(project coffer.ProjectID) error {
 // flagged; it is never refused and never both.
 func testPairCancel(t *testing.T, p *pair) {
 	in := p.instance(ours)
-	for i := range 60 {
+	for i := range p.rounds(60) {
 		b := p.create(in, "")
 		id := coffer.JobID(b.ID)
 		var cancelled coffer.Job
@@ -252,12 +255,37 @@ func testPairCancel(t *testing.T, p *pair) {
 	}
 }
 
+// testPairVerdict lets the verdicts COMPLETED and FAILED fall at once: one does.
+func testPairVerdict(t *testing.T, p *pair) {
+	in := p.instance(ours)
+	for i := range p.rounds(50) {
+		b := p.saving(in, "")
+		id := coffer.JobID(b.ID)
+		var done, doomed bool
+		var cerr, derr error
+		p.both(i,
+			func(db *records.DB) {
+				done, cerr = db.Complete(p.ctx, id, records.Completion{Manifest: sum, Now: p.at})
+			},
+			func(db *records.DB) { doomed, derr = db.Doom(p.ctx, id, p.at) })
+		p.must(cerr)
+		p.must(derr)
+		if done == doomed {
+			t.Fatalf("round %d: completed %v and doomed %v, want exactly one", i, done, doomed)
+		}
+		if doomed {
+			p.yes(p.db.FailDoomed(p.ctx, id, records.Ending{Now: p.now()}))
+		}
+		p.state(b.ID, map[bool]coffer.State{true: coffer.Completed, false: coffer.Failed}[done])
+	}
+}
+
 // testPairBell: of those that found a job due, one rings.
 func testPairBell(t *testing.T, p *pair) {
 	in := p.instance(ours)
 	b := p.create(in, "")
 	at := p.now()
-	for round := range 20 {
+	for round := range p.rounds(20) {
 		var mine atomic.Int32
 		var fs []func()
 		for i := range 6 {

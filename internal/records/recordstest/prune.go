@@ -82,7 +82,7 @@ func testPrune(t *testing.T, db *records.DB) {
 // testPruneMuch removes more than one batch holds.
 func testPruneMuch(t *testing.T, db *records.DB) {
 	w := newWorld(t, db)
-	for range 45 {
+	for range 25 {
 		b := w.create(w.instance(ours), "")
 		w.must(db.AddEvents(w.ctx, coffer.JobID(b.ID), []coffer.Event{{Code: "a"}}))
 		_, err := db.Cancel(w.ctx, ours, coffer.JobID(b.ID), w.now())
@@ -90,7 +90,7 @@ func testPruneMuch(t *testing.T, db *records.DB) {
 	}
 	n, err := db.Prune(w.ctx, w.now())
 	w.must(err)
-	if n != 45 {
-		t.Errorf("%d events went, want 45", n)
+	if n != 25 {
+		t.Errorf("%d events went, want 25", n)
 	}
 }

@@ -46,28 +46,6 @@ func testRaceRunners(t *testing.T, db *records.DB) {
 	}
 }
 
-// testRaceVerdict lets the verdicts COMPLETED and FAILED fall at once: one does.
-func testRaceVerdict(t *testing.T, db *records.DB) {
-	w := newWorld(t, db)
-	in := w.instance(ours)
-	for i := range 50 {
-		b := w.saving(in, "")
-		id := coffer.JobID(b.ID)
-		var done, doomed bool
-		together(
-			func() { done, _ = db.Complete(w.ctx, id, records.Completion{Manifest: sum, Now: w.at}) },
-			func() { doomed, _ = db.Doom(w.ctx, id, w.at) },
-		)
-		if done == doomed {
-			t.Fatalf("round %d: completed %v and doomed %v, want exactly one", i, done, doomed)
-		}
-		if doomed {
-			w.yes(db.FailDoomed(w.ctx, id, records.Ending{Now: w.now()}))
-		}
-		w.state(b.ID, map[bool]coffer.State{true: coffer.Completed, false: coffer.Failed}[done])
-	}
-}
-
 func testRaceInstance(t *testing.T, db *records.DB) {
 	w := newWorld(t, db)
 	in := w.instance(ours)
