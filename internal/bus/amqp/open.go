@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/bus"
+	"github.com/cofferdb/coffer/internal/retry"
 )
 
 // answerPatience is how long a finished call waits for a broker to take its answer.
@@ -133,23 +135,36 @@ func (s *server) answer(ctx context.Context, r *request, a answer) {
 }
 
 // write publishes an answer through the default exchange, which finds every queue
-// by its name. Serve's end does not cut it short; a broker that is away does.
+// by its name. Serve's end does not cut it short, and a broken connection is waited
+// for: a caller on another one may still be there.
 func (s *server) write(ctx context.Context, queue string, r reply) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), answerPatience)
 	defer stop()
 	r.UniqueID = coffer.NewNonce()
 	body, err := wrap(r)
-	var session *session
 	if err == nil {
-		session, err = s.bus.main.wait(ctx)
+		err = s.deliver(ctx, letter{key: queue, id: r.UniqueID, body: body, expires: CallTimeout})
 	}
-	if err == nil {
-		err = session.publish(ctx, letter{key: queue, id: r.UniqueID, body: body, expires: CallTimeout})
-		if coffer.IsKind(err, coffer.KindInvalid) && r.Failure == nil { // too long: the caller has to know
-			s.answer(ctx, &request{MsgID: r.MsgID, ReplyQ: queue}, answer{err: asError(err)})
-		}
+	if coffer.IsKind(err, coffer.KindInvalid) && r.Failure == nil { // too long: the caller has to know
+		s.answer(ctx, &request{MsgID: r.MsgID, ReplyQ: queue}, answer{err: asError(err)})
 	}
 	if err != nil {
 		s.bus.quiet.warn(s.at.Topic+"answer", "could not answer a call", "topic", s.at.Topic, "err", err)
+	}
+}
+
+// deliver publishes until the broker has the letter, or says that it goes nowhere.
+func (s *server) deliver(ctx context.Context, l letter) error {
+	for try := 1; ; try++ {
+		session, err := s.bus.main.wait(ctx)
+		if err == nil {
+			err = session.publish(ctx, l)
+		}
+		if !coffer.IsKind(err, coffer.KindUnavailable) || errors.Is(err, errReturned) || s.bus.ctx.Err() != nil {
+			return err
+		}
+		if retry.Sleep(ctx, s.bus.o.Backoff.Wait(try)) != nil {
+			return err
+		}
 	}
 }

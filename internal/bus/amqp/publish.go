@@ -115,7 +115,7 @@ func (p *publisher) confirmed(c amqp091.Confirmation) {
 	case !c.Ack:
 		w.done <- coffer.E(coffer.KindUnavailable, "hand a message to the broker", "it was refused")
 	case w.returned != "":
-		w.done <- coffer.E(coffer.KindUnavailable, "hand a message to the broker", "nobody serves the target (%s)", w.returned)
+		w.done <- coffer.E(coffer.KindUnavailable, "hand a message to the broker", "%w (%s)", errReturned, w.returned)
 	default:
 		w.done <- nil
 	}
@@ -173,6 +173,9 @@ func (p *publisher) put(ctx context.Context, l letter, m amqp091.Publishing) (*r
 	return w, nil
 }
 
+// errReturned says that no queue takes the message.
+var errReturned = errors.New("nobody serves the target")
+
 // errStale says that a publisher had ended before anything was published on it.
 var errStale = errors.New("the channel has ended")
 
@@ -181,9 +184,11 @@ func (s *session) publish(ctx context.Context, l letter) error {
 	if len(l.body) > s.bus.o.MaxMessage {
 		return coffer.E(coffer.KindInvalid, "send a message", "it has %d bytes, more than %d", len(l.body), s.bus.o.MaxMessage)
 	}
-	if s.blocked.Load() {
-		return coffer.E(coffer.KindUnavailable, "hand a message to the broker", "it is short of memory or disk and takes nothing").
-			WithHint("look at its alarms: rabbitmqctl status")
+	alarm := s.alarm.raised()
+	select {
+	case <-alarm:
+		return errAlarm()
+	default:
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, confirmPatience,
 		coffer.E(coffer.KindUnavailable, "hand a message to the broker", "no confirm within %s", confirmPatience))
@@ -195,9 +200,17 @@ func (s *session) publish(ctx context.Context, l letter) error {
 	select {
 	case err = <-w.done:
 		return err
+	case <-alarm:
+		return errAlarm()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// errAlarm is for what the broker takes later or never.
+func errAlarm() error {
+	return coffer.E(coffer.KindUnavailable, "hand a message to the broker", "it is short of memory or disk and takes nothing").
+		WithHint("look at its alarms: rabbitmqctl status")
 }
 
 // put publishes on the next channel of the pool, opened again if it has ended.

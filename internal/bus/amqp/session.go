@@ -26,13 +26,14 @@ type session struct {
 	lost chan struct{} // closed when the connection has ended
 	wg   sync.WaitGroup
 
-	blocked atomic.Bool // the broker is short of memory or disk and takes nothing
+	alarm   alarm
 	turn    atomic.Uint32
 	pool    [publishers]lazy[*publisher]
 	replies lazy[*replyBox]
 
-	mu  sync.Mutex
-	err *amqp091.Error
+	mu    sync.Mutex
+	err   *amqp091.Error
+	ended bool // nothing more begins
 
 	looking sync.Mutex
 	inspect *amqp091.Channel // for passive declarations; nil until used
@@ -42,9 +43,10 @@ func newSession(b *Bus, c *amqp091.Connection, raw net.Conn) *session {
 	s := &session{bus: b, conn: c, raw: raw, lost: make(chan struct{})}
 	closed := c.NotifyClose(make(chan *amqp091.Error, 1))
 	blocked := c.NotifyBlocked(make(chan amqp091.Blocking, 1))
+	s.alarm.set(false)
 	s.wg.Go(func() {
 		for e := range blocked {
-			s.blocked.Store(e.Active)
+			s.alarm.set(e.Active)
 		}
 	})
 	s.wg.Go(func() {
@@ -74,7 +76,20 @@ func (s *session) close() {
 	_ = s.conn.CloseDeadline(time.Now().Add(closePolite))
 	hurry.Stop()
 	s.raw.Close()
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 	s.wg.Wait()
+}
+
+// begin runs f in the session's time; false says that there is none left.
+func (s *session) begin(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.wg.Go(f)
+	}
+	return !s.ended
 }
 
 // publisher is a live channel for casts and answers.
@@ -113,51 +128,6 @@ func (s *session) deleteUnused(queues ...string) {
 		}
 		_, _ = ch.QueueDelete(q, true, false, false) // in use: the broker closes the channel instead
 		ch.Close()
-	}
-}
-
-// lazy is something of a session that is made when first needed and again when it
-// is dead. Making it knows no context, so it goes on in the session's time while
-// those who need it may leave.
-type lazy[T any] struct {
-	mu  sync.Mutex
-	now *made[T]
-}
-
-type made[T any] struct {
-	ready chan struct{}
-	v     T
-	err   error
-}
-
-func (z *lazy[T]) get(ctx context.Context, s *session, alive func(T) bool, open func() (T, error)) (T, error) {
-	z.mu.Lock()
-	m := z.now
-	if m == nil || m.over(alive) {
-		m = &made[T]{ready: make(chan struct{})}
-		z.now = m
-		s.wg.Go(func() {
-			m.v, m.err = open()
-			close(m.ready)
-		})
-	}
-	z.mu.Unlock()
-	select {
-	case <-m.ready:
-		return m.v, m.err
-	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
-	}
-}
-
-// over says that it was made, and is of no use now.
-func (m *made[T]) over(alive func(T) bool) bool {
-	select {
-	case <-m.ready:
-		return m.err != nil || !alive(m.v)
-	default:
-		return false
 	}
 }
 
