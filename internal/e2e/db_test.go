@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/cofferdb/coffer/internal/testenv"
 	"github.com/cofferdb/coffer/internal/workload"
 )
@@ -55,20 +53,7 @@ func (d *database) equals(t *testing.T, dir string, before, after time.Time) {
 
 func (d *database) same(t *testing.T, restored *sql.DB, before, after time.Time) {
 	t.Helper()
-	if err := workload.CheckTables(t.Context(), restored, workload.DefaultSchema); err != nil {
+	if err := (workload.Truth{Writer: d.writer, Sums: d.sums}).Compare(t.Context(), restored, before, after); err != nil {
 		t.Error("restored:", err)
-	}
-	if d.writer != nil {
-		if r, err := workload.Check(t.Context(), restored, d.writer.Journal(), before, after); err != nil {
-			t.Errorf("restored: %v\n%q", err, r.Problems)
-		}
-		return
-	}
-	got, err := workload.Checksums(t.Context(), restored, workload.DefaultSchema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(d.sums, got); diff != "" {
-		t.Error("the restored tables differ:\n" + diff)
 	}
 }

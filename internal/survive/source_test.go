@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/testenv"
 	"github.com/cofferdb/coffer/internal/workload"
@@ -79,25 +77,8 @@ func (s *source) holds(t *testing.T, dir string, before, after time.Time) {
 
 func (s *source) same(t *testing.T, db *sql.DB, before, after time.Time) {
 	t.Helper()
-	if err := workload.CheckTables(t.Context(), db, workload.DefaultSchema); err != nil {
+	if err := (workload.Truth{Writer: s.writer, Sums: s.sums}).Compare(t.Context(), db, before, after); err != nil {
 		t.Error("restored:", err)
-	}
-	if s.writer != nil {
-		r, err := workload.Check(t.Context(), db, s.writer.Journal(), before, after)
-		if err != nil {
-			t.Errorf("restored: %v\n%q", err, r.Problems)
-		}
-		if r.Transactions == 0 {
-			t.Error("restored: no transaction was compared")
-		}
-		return
-	}
-	got, err := workload.Checksums(t.Context(), db, workload.DefaultSchema)
-	if err != nil {
-		t.Error("restored:", err)
-	}
-	if diff := cmp.Diff(s.sums, got); diff != "" {
-		t.Error("the restored tables differ:\n" + diff)
 	}
 }
 
