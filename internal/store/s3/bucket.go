@@ -93,10 +93,17 @@ func (s *Store) look(ctx context.Context, bucket string) (owner, error) {
 		return ours, nil
 	case err == nil:
 		return nobodys, nil
-	case code(err) == minio.AccessDenied:
-		return others, nil
+	case code(err) != minio.AccessDenied:
+		return nobodys, fail(op, err, false)
 	}
-	return nobodys, fail(op, err, false)
+	// The answer to a HEAD has no text: a key that is wrong looks like this, too.
+	for info := range s.core.ListObjectsIter(ctx, bucket, minio.ListObjectsOptions{MaxKeys: 1}) {
+		if why := code(info.Err); info.Err != nil && why != minio.AccessDenied {
+			return nobodys, fail(op, info.Err, false)
+		}
+		break
+	}
+	return others, coffer.Wrap(op, ctx.Err())
 }
 
 // make makes the bucket, if the store may.
