@@ -73,6 +73,9 @@ func Place(all []Candidate, w Wish) (Placement, error) {
 		return p, nowhere(all, w)
 	}
 	if w.Files && w.Agent == "" && len(fit) > 1 {
+		for i := range p.Considered {
+			p.Considered[i].Reason = cmp.Or(p.Considered[i].Reason, "nobody has named it")
+		}
 		return p, coffer.E(coffer.KindInvalid, op, "there are %d agents, and a folder is of one machine", len(fit)).
 			WithHint("name the agent of that machine")
 	}

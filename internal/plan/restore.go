@@ -111,7 +111,7 @@ func Restore(chain []coffer.Backup, host HostFacts) RestorePlan {
 		return p
 	}
 	p.NeedBytes = Need(sizes)
-	if host.Free < p.NeedBytes {
+	if host.Agent != "" && host.Free < p.NeedBytes {
 		p.Stops = append(p.Stops, fmt.Sprintf("%s has %d bytes free and the restore needs %d", host.Dir, host.Free, p.NeedBytes))
 	}
 	for _, b := range chain {
