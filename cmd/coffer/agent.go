@@ -9,12 +9,15 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/config"
+	"github.com/cofferdb/coffer/internal/enrol"
 	"github.com/cofferdb/coffer/rest"
 )
 
 type agentCmd struct {
-	Run  agentRunCmd  `cmd:"" default:"withargs" help:"Run an agent (what \"coffer agent\" alone does)."`
-	List agentListCmd `cmd:"" help:"List the agents that have been heard."`
+	Run    agentRunCmd    `cmd:"" default:"withargs" help:"Run an agent (what \"coffer agent\" alone does)."`
+	Invite agentInviteCmd `cmd:"" help:"Make a token with which one host agent of another machine joins."`
+	Join   agentJoinCmd   `cmd:"" help:"Join a control plane of another machine, with a token."`
+	List   agentListCmd   `cmd:"" help:"List the agents that have been heard."`
 }
 
 type agentRunCmd struct {
@@ -39,6 +42,7 @@ Examples:
 
 // configure is the file with the flags over it, and where the agent works for.
 func (c *agentRunCmd) configure(e *environment) (cfg config.Config, where string, err error) {
+	c.joined(e)
 	if cfg, err = c.load(c.Server == ""); err != nil {
 		return cfg, "", err
 	}
@@ -48,10 +52,10 @@ func (c *agentRunCmd) configure(e *environment) (cfg config.Config, where string
 		return cfg, "", err
 	}
 	if c.Server == "" {
-		e.home(cfg.Agent.State, defaultState()+"-agent")
+		e.home(cfg.Agent.State, string(agentHome()))
 		if cfg.File == "" && cfg.Bus.Kind == config.Local {
-			return cfg, "", coffer.E(coffer.KindInvalid, "run an agent", "neither --config nor --server is given").
-				WithHint("try: coffer agent --config %s, or: coffer agent --server %s", defaultConfig, defaultState())
+			return cfg, "", coffer.E(coffer.KindInvalid, "run an agent", "it has not joined, and neither --config nor --server is given").
+				WithHint("join with a token: coffer agent join TOKEN; or: coffer agent --server %s", defaultState())
 		}
 		return cfg, "the broker at " + fmt.Sprint(cfg.Bus.Hosts), check(cfg, config.RoleAgent)
 	}
@@ -61,6 +65,21 @@ func (c *agentRunCmd) configure(e *environment) (cfg config.Config, where string
 	cfg.Bus = config.Bus{Kind: config.Socket, Hosts: []string{stateDir(c.Server).path("bus.sock")}}
 	return cfg, "the server in " + c.Server, nil
 }
+
+// joined takes the configuration that joining has left in the state folder, where no
+// other one is named.
+func (c *agentRunCmd) joined(e *environment) {
+	home := e.state
+	if !e.stateGiven {
+		home = agentHome()
+	}
+	if f := home.path(enrol.Config); c.Config == "" && c.Server == "" && exists(f) {
+		c.Config = f
+	}
+}
+
+// agentHome is the usual state folder of an agent alone.
+func agentHome() stateDir { return stateDir(defaultState() + "-agent") }
 
 // Run serves until a signal.
 func (c *agentRunCmd) Run(e *environment) error {

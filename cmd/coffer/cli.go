@@ -32,6 +32,7 @@ type cli struct {
 	TaskManager taskManagerCmd `cmd:"" name:"taskmanager" help:"Run a task manager alone."`
 	Conductor   conductorCmd   `cmd:"" help:"Run a conductor alone."`
 	Agent       agentCmd       `cmd:"" help:"Run an agent alone, and see the agents there are."`
+	CA          caCmd          `cmd:"" name:"ca" help:"Make the authority and the certificates that the processes trust."`
 	Config      configCmd      `cmd:"" help:"Check, print and import the configuration of these processes."`
 	Backup      backupCmd      `cmd:"" help:"Make, see, check and delete backups."`
 	Restore     restoreCmd     `cmd:"" help:"Turn a backup into a running server, or into files."`

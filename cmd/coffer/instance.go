@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/client"
@@ -18,12 +19,14 @@ type instanceCmd struct {
 }
 
 type instanceRegisterCmd struct {
-	Name        string `arg:"" help:"A name for the instance."`
-	Socket      string `type:"path" help:"The server's Unix socket." xor:"server"`
-	Host        string `help:"The server's address; it must run on the agent's machine." xor:"server"`
-	Port        int    `default:"3306" help:"The server's port, with --host."`
-	Credentials string `type:"path" placeholder:"FILE" help:"Option file of the agent's machine (mode 0600) with user and password in its [client] group; without one the agent's own user comes in."`
-	Agent       string `placeholder:"ID" help:"The agent beside it; needed only when there are several."`
+	Name        string        `arg:"" help:"A name for the instance."`
+	Socket      string        `type:"path" help:"The server's Unix socket." xor:"server"`
+	Host        string        `help:"The server's address; it must run on the agent's machine." xor:"server"`
+	Port        int           `default:"3306" help:"The server's port, with --host."`
+	Credentials string        `type:"path" placeholder:"FILE" help:"Option file of the agent's machine (mode 0600) with user and password in its [client] group; without one the agent's own user comes in."`
+	Agent       string        `placeholder:"ID" help:"The agent beside it; needed only when there are several."`
+	Join        bool          `help:"Print a token with which the agent beside it, on another machine, joins." xor:"agent"`
+	Life        time.Duration `default:"1h" help:"With --join: how long the token works."`
 }
 
 // Help is shown by --help.
@@ -33,6 +36,7 @@ func (instanceRegisterCmd) Help() string {
 Examples:
   coffer instance register shop --socket /run/mysqld/mysqld.sock
   coffer instance register shop --host 127.0.0.1 --port 3306 --credentials /etc/coffer/shop.cnf
+  coffer instance register shop --socket /run/mysqld/mysqld.sock --join
 
 ` + exitHelp
 }
@@ -78,6 +82,9 @@ func (c *instanceRegisterCmd) Run(e *environment) error {
 		conn.Host, conn.Port = c.Host, c.Port
 	} else if conn.Socket, err = filepath.Abs(c.Socket); err != nil {
 		return coffer.E(coffer.KindInvalid, "register the instance", "%w", err)
+	}
+	if c.Join {
+		return invite(e, cl, rest.Invite{Name: c.Name, Conn: conn}, c.Life)
 	}
 	in, err := cl.Register(e.ctx, rest.Register{Name: c.Name, Agent: coffer.AgentID(c.Agent), Conn: conn})
 	if err != nil {

@@ -123,6 +123,9 @@ func (p *parts) handler(s settings, own ...auth.Entry) (http.Handler, error) {
 	if p.tasks != nil {
 		cfg.Sweeper = sweeper{p}
 	}
+	if p.desk != nil {
+		cfg.Enrol = p.desk
+	}
 	if p.recipients > 0 {
 		cfg.Keys = p.ring
 	}

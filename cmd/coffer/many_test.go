@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/cofferdb/coffer/internal/testenv"
 	"github.com/cofferdb/coffer/trove"
@@ -49,11 +48,25 @@ func newFleet(t *testing.T) *fleet {
 		}
 		os.RemoveAll(dir)
 	})
-	db := f.servers()
+	if out, err := exec.Command("go", "build", "-o", f.program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	for _, d := range []string{dir, filepath.Join(dir, "store")} {
+		if err := os.MkdirAll(d, 0o711); err == nil {
+			err = os.Chmod(d, 0o711)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	f.write("bus.password", testenv.BrokerUserPassword, 0o600)
 	f.write("records.password", testenv.PostgresPassword, 0o600)
 	f.write("tokens", `{"token": "0123456789abcdef0123", "project": "p", "user": "u", "roles": ["admin"]}`+"\n", 0o600)
-	f.write("coffer.toml", strings.NewReplacer("DIR", dir, "BROKER", f.broker.Addr(), "RECORDS", db.Database(t), "USER", testenv.BrokerUserName).Replace(`
+	return f
+}
+
+// plain is the fleet of one machine: no TLS, and one account that all believe.
+const plain = `
 [api]
 tokens_file = "DIR/tokens"
 [agent]
@@ -61,6 +74,7 @@ state = "DIR/agent"
 [bus]
 kind = "amqp"
 hosts = ["BROKER"]
+trusted = true
 user = "USER"
 password_file = "DIR/bus.password"
 [records]
@@ -71,46 +85,31 @@ kind = "file"
 path = "DIR/store"
 [log]
 level = "info"
-`), 0o644)
-	for _, d := range []string{dir, filepath.Join(dir, "store")} {
-		if err := os.MkdirAll(d, 0o711); err == nil {
-			err = os.Chmod(d, 0o711)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return f
-}
+`
 
-// servers starts what the fleet stands on, and builds the program, all at once.
-func (f *fleet) servers() *testenv.Postgres {
+// servers starts a broker and a database, at once, and writes the configuration.
+func (f *fleet) servers(config string, mq testenv.RabbitMQOptions, pg testenv.PostgresOptions) *testenv.Broker {
 	f.t.Helper()
 	testenv.Need(f.t, "rabbitmq-server", "epmd")
-	var (
-		g      errgroup.Group
-		broker *testenv.Broker
-	)
-	g.Go(func() error {
-		b, stop, err := testenv.StartRabbitMQ(testenv.RabbitMQOptions{})
-		if err == nil {
-			f.t.Cleanup(stop)
-		}
-		broker = b
+	var broker *testenv.Broker
+	var stop func()
+	started := make(chan error, 1)
+	go func() (err error) {
+		defer func() { started <- err }()
+		broker, stop, err = testenv.StartRabbitMQ(mq)
 		return err
-	})
-	g.Go(func() error {
-		if out, err := exec.Command("go", "build", "-o", f.program, ".").CombinedOutput(); err != nil {
-			return fmt.Errorf("build: %w\n%s", err, out)
-		}
-		return nil
-	})
-	db := testenv.PostgreSQL(f.t, testenv.PostgresOptions{})
-	if err := g.Wait(); err != nil {
+	}()
+	db := testenv.PostgreSQL(f.t, pg)
+	if err := <-started; err != nil {
 		f.t.Fatal(err)
 	}
+	f.t.Cleanup(stop)
 	f.broker = testenv.NewProxy(f.t, broker.Addr())
-	return db
+	f.write("coffer.toml", strings.NewReplacer(
+		"DIR", f.dir, "BROKER", f.broker.Addr(), "RECORDS", db.Database(f.t), "USER", testenv.BrokerUserName,
+		"SECURE", fmt.Sprintf("127.0.0.1:%d", broker.TLSPort), "MANAGEMENT", fmt.Sprintf("http://127.0.0.1:%d", broker.ManagementPort),
+	).Replace(config), 0o644)
+	return broker
 }
 
 func (f *fleet) write(name, body string, mode os.FileMode) {
@@ -128,7 +127,11 @@ func (f *fleet) start(name string, args ...string) {
 		f.t.Fatal(err)
 	}
 	defer log.Close()
-	c := exec.Command(f.program, append(args, "--config", f.config)...)
+	c := exec.Command(f.program, args...)
+	c.Env = append(os.Environ(), "COFFER_CONFIG="+f.config)
+	if name == "joined" || name == "host" {
+		c.Env = append(os.Environ(), "COFFER_STATE="+filepath.Join(f.dir, name))
+	}
 	c.Stdout, c.Stderr = log, log
 	if err := c.Start(); err != nil {
 		f.t.Fatal(err)
@@ -179,6 +182,9 @@ func (f *fleet) stop(name string) {
 func (f *fleet) coffer(url string, args ...string) string {
 	f.t.Helper()
 	c := exec.Command(f.program, append([]string{"--url", url, "--token-file", filepath.Join(f.dir, "tokens"), "-o", "json"}, args...)...)
+	if strings.HasPrefix(url, "https") {
+		c.Args = append(c.Args, "--ca", filepath.Join(f.dir, "ca", "ca.crt"))
+	}
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	if err := c.Run(); err != nil {
@@ -197,6 +203,7 @@ func TestRolesAreProcesses(t *testing.T) {
 	}
 	testenv.Need(t, "mariadb-backup", "mariadbd")
 	f := newFleet(t)
+	f.servers(plain, testenv.RabbitMQOptions{}, testenv.PostgresOptions{})
 	src := testenv.MariaDB(t, testenv.MariaDBOptions{})
 	src.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.t (i INT PRIMARY KEY) ENGINE=InnoDB", "INSERT INTO shop.t VALUES (1), (2), (3)")
 	f.broker.Drop()
@@ -246,4 +253,119 @@ func TestRolesAreProcesses(t *testing.T) {
 	for _, name := range []string{"agent", "taskmanager", "conductor", "api1", "api2"} {
 		f.stop(name)
 	}
+}
+
+// secure is the fleet of many machines: TLS everywhere, verbs signed, agents joined.
+const secure = `
+[api]
+listen = "ADDRESS"
+tokens_file = "DIR/tokens"
+cert_file = "DIR/ca/api.crt"
+key_file = "DIR/ca/api.key"
+[bus]
+kind = "amqp"
+hosts = ["SECURE"]
+user = "USER"
+password_file = "DIR/bus.password"
+ca_file = "DIR/ca/ca.crt"
+[enrol]
+url = "https://ADDRESS"
+management_url = "MANAGEMENT"
+ca_file = "DIR/ca/ca.crt"
+[records]
+url = "RECORDS"
+password_file = "DIR/records.password"
+ca_file = "DIR/ca/ca.crt"
+[stores.default]
+kind = "file"
+path = "DIR/store"
+[keys]
+signing_key_file = "DIR/ca/verbs.key"
+[log]
+level = "info"
+`
+
+// certify makes the authority and a certificate for each listener with the commands
+// that operators have.
+func (f *fleet) certify(names ...string) {
+	f.t.Helper()
+	ca := filepath.Join(f.dir, "ca")
+	f.coffer("", "ca", "init", "--dir", ca)
+	for _, n := range names {
+		f.coffer("", "ca", "issue", n, "--dir", ca, "--host", "127.0.0.1")
+	}
+}
+
+func (f *fleet) ca(name string) string { return filepath.Join(f.dir, "ca", name) }
+
+// join starts an agent that has joined with a token.
+func (f *fleet) join(name, token string) {
+	f.t.Helper()
+	f.coffer("", "--state", filepath.Join(f.dir, name), "agent", "join", token)
+	f.start(name, "agent")
+	f.says(name, "works for the broker")
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// Agents of other machines join with a token, over TLS everywhere, and prove who they
+// are: one beside a database backs it up, another restores it. A token works once.
+func TestAgentsJoin(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds the program and runs servers")
+	}
+	testenv.Need(t, "mariadb-backup", "mariadbd")
+	f := newFleet(t)
+	f.certify("rabbit", "records", "api")
+	address := freeAddress(t)
+	f.servers(strings.ReplaceAll(secure, "ADDRESS", address), testenv.RabbitMQOptions{
+		Management: true, TLS: &testenv.BrokerTLS{CA: f.ca("ca.crt"), Cert: f.ca("rabbit.crt"), Key: f.ca("rabbit.key")},
+	}, testenv.PostgresOptions{CertFile: f.ca("records.crt"), KeyFile: f.ca("records.key")})
+	src := testenv.MariaDB(t, testenv.MariaDBOptions{})
+	for _, role := range []string{"api", "taskmanager", "conductor"} {
+		f.start(role, role)
+		f.says(role, "coffer ")
+	}
+	url := "https://" + address
+	token := f.token(url, "instance", "register", "shop", "--socket", src.Socket, "--credentials", src.CredentialsFile, "--join")
+	f.join("joined", token)
+	if out, err := exec.Command(f.program, "--state", filepath.Join(f.dir, "thief"), "agent", "join", token).CombinedOutput(); err == nil {
+		t.Errorf("a token works twice: %s", out)
+	}
+	f.join("host", f.token(url, "agent", "invite"))
+	poll(func() bool { return strings.Contains(f.coffer(url, "instance", "show", "shop"), `"ACTIVE"`) }, func() { t.Fatal("the instance is not looked at") })
+	f.coffer(url, "backup", "create", "shop", "--wait")
+	var list []trove.Backup
+	if err := json.Unmarshal([]byte(f.coffer(url, "backup", "list")), &list); err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	poll(func() bool { return strings.Count(f.coffer(url, "agent", "list"), `"free_bytes"`) == 2 }, func() { t.Fatal("two agents are not heard") })
+	f.coffer(url, "restore", list[0].ID, "--name", "copy")
+	f.coffer(url, "instance", "delete", "copy")
+	poll(func() bool {
+		left, err := filepath.Glob(filepath.Join(f.dir, "host", "hosted", "*-*"))
+		return err == nil && len(left) == 0
+	}, func() { t.Error("the deleted instance's server stays") })
+	for _, name := range []string{"host", "joined", "conductor", "taskmanager", "api"} {
+		f.stop(name)
+	}
+}
+
+// token is what an invitation prints.
+func (f *fleet) token(url string, args ...string) string {
+	f.t.Helper()
+	var i struct{ Token string }
+	if err := json.Unmarshal([]byte(f.coffer(url, args...)), &i); err != nil || i.Token == "" {
+		f.t.Fatalf("no token: %v", err)
+	}
+	return i.Token
 }

@@ -62,11 +62,5 @@ func (e *environment) transport(at endpoint) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	tr := http.DefaultTransport.(*http.Transport).Clone()
-	tr.TLSClientConfig = t
-	return &http.Client{
-		Transport: tr,
-		// A redirect could lead the token to another machine, or out of TLS.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	return httpClient(t), nil
 }

@@ -102,6 +102,7 @@ func (f configFlag) run(e *environment, role config.Role, over func(*config.API)
 	defer p.close()
 	run := newProcess(p, s.Log)
 	run.roles()
+	run.activate(s)
 	if err := more(s, run); err != nil {
 		return err
 	}

@@ -122,6 +122,7 @@ func (c *serverCmd) serve(e *environment, s settings, p *parts) error {
 	where := endpoint{URL: l.url(), Project: auth.LocalProject, CA: l.ca}
 	run := newProcess(p, s.Log)
 	run.roles()
+	run.activate(s)
 	run.serve("api", false, func(ctx context.Context) error { return l.serve(ctx, h, s.Log) })
 	if s.Config.Bus.Kind == config.Local {
 		where.Socket = e.state.path("bus.sock")

@@ -16,6 +16,7 @@ import (
 	"github.com/cofferdb/coffer/internal/conductor"
 	"github.com/cofferdb/coffer/internal/config"
 	"github.com/cofferdb/coffer/internal/engine"
+	"github.com/cofferdb/coffer/internal/enrol"
 	"github.com/cofferdb/coffer/internal/host"
 	"github.com/cofferdb/coffer/internal/keyring"
 	"github.com/cofferdb/coffer/internal/records"
@@ -23,7 +24,8 @@ import (
 	"github.com/cofferdb/coffer/internal/taskmanager"
 )
 
-// This file and its neighbours wire_bus.go, wire_records.go and wire_stores.go
+// This file and its neighbours wire_bus.go, wire_enrol.go, wire_records.go and
+// wire_stores.go
 // alone name adapters: which store, which bus, which engine. A new one is a folder
 // of its own, a line there, and its contract's suite.
 
@@ -67,6 +69,7 @@ type parts struct {
 	conductor  *conductor.Conductor
 	tasks      *taskmanager.TaskManager
 	agent      *agent.Agent
+	desk       *enrol.Desk
 	recipients int
 }
 
@@ -106,6 +109,9 @@ func assemble(ctx context.Context, s settings) (_ *parts, err error) {
 		return nil, err
 	}
 	p.recipients = len(p.ring.Recipients)
+	if p.desk, err = p.openDesk(s); err != nil {
+		return nil, err
+	}
 	return p, p.roles(s)
 }
 
@@ -123,7 +129,10 @@ func (p *parts) roles(s settings) (err error) {
 	if all || s.Role == config.RoleConductor {
 		p.conductor = &conductor.Conductor{
 			Records: p.db, Bus: p.bus, Settler: p.settler, Keys: p.ring, Log: s.Log, Now: time.Now,
-			Workers: s.Config.Conductor.Workers,
+			Workers: s.Config.Conductor.Workers, Senders: senders(s.Config.Bus),
+		}
+		if p.desk != nil {
+			p.conductor.Accounts = p.desk.Grant
 		}
 	}
 	if all || s.Role == config.RoleTasks {

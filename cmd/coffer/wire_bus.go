@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdb/coffer/internal/bus/local"
 	"github.com/cofferdb/coffer/internal/bus/unix"
 	"github.com/cofferdb/coffer/internal/config"
+	"github.com/cofferdb/coffer/internal/enrol"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/sign"
 )
@@ -46,18 +47,11 @@ func openAMQP(s settings) (*amqp.Bus, error) {
 		return nil, err
 	}
 	o := amqp.Options{
-		User: c.User, Password: c.Password.Reveal(), VHost: c.VHost, TLS: t, Exchange: c.Exchange,
+		User: c.User, Password: c.Password.Reveal(), VHost: c.VHost, TLS: t, Exchange: c.Exchange, Hosts: withPorts(c.Hosts, on),
 		UserID: true, Keys: troveKeys(c), SelfID: c.TroveInstance, Log: s.Log,
 	}
-	port := "5672"
-	if on {
-		port = "5671"
-	}
-	for _, h := range c.Hosts {
-		if _, _, err := net.SplitHostPort(h); err != nil {
-			h = net.JoinHostPort(strings.Trim(h, "[]"), port)
-		}
-		o.Hosts = append(o.Hosts, h)
+	if who, ok := enrol.AgentOf(c.User); ok { // the account is held to its own names
+		o.ReplyPrefix, o.Exists = who.ReplyPrefix(), true
 	}
 	if o.HostName, err = os.Hostname(); err != nil {
 		return nil, coffer.E(coffer.KindInternal, "name this machine", "%w", err)
@@ -66,6 +60,24 @@ func openAMQP(s settings) (*amqp.Bus, error) {
 		return nil, err
 	}
 	return amqp.New(o)
+}
+
+// withPorts gives hosts without a port the usual one.
+func withPorts(hosts []string, tls bool) []string {
+	port := "5672"
+	if tls {
+		port = "5671"
+	}
+	out := make([]string, len(hosts))
+	for i, h := range hosts {
+		if out[i] = h; h == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(h); err != nil {
+			out[i] = net.JoinHostPort(strings.Trim(h, "[]"), port)
+		}
+	}
+	return out
 }
 
 // vouch signs what the control plane tells agents, and has an agent believe that

@@ -14,7 +14,7 @@ import (
 func (c Config) Check(role Role) []Problem {
 	r := reader{c: &c}
 	alone := slices.Contains([]Role{RoleAPI, RoleTasks, RoleConductor, RoleAgent}, role)
-	r.bus(alone)
+	r.bus(role, alone)
 	if role != RoleAgent {
 		r.records(alone)
 	}
@@ -25,13 +25,16 @@ func (c Config) Check(role Role) []Problem {
 		r.agent()
 	}
 	r.storesOf(alone)
+	if role != RoleAgent {
+		r.enrol(role)
+	}
 	r.keys(role)
 	r.numbers()
 	r.log()
 	return sorted(r.problems)
 }
 
-func (r *reader) bus(alone bool) {
+func (r *reader) bus(role Role, alone bool) {
 	b := r.c.Bus
 	switch b.Kind {
 	case Local:
@@ -56,10 +59,33 @@ func (r *reader) bus(alone bool) {
 	if b.Insecure && (b.TLS || b.CAFile != "") {
 		r.problem("bus.insecure", "it says plaintext, and tls or ca_file says TLS", "remove one of them")
 	}
-	files, on := r.c.BusTLS()
-	if on {
+	if files, on := r.c.BusTLS(); on {
 		r.files("bus", files)
 	}
+	r.trust(role)
+	r.trove()
+}
+
+// trust asks for what proves senders and verbs, unless everybody is believed.
+func (r *reader) trust(role Role) {
+	k := r.c.Keys
+	if r.c.Bus.Trusted {
+		return
+	}
+	either := "; or set trusted = true in [bus]: then whoever has an account at the broker is believed"
+	if k.VerifyKeyFile == "" && role == RoleAgent {
+		r.problem("keys.verify_key_file", "nothing proves that verbs come from the control plane", "join with a token: coffer agent join"+either)
+	}
+	if k.SigningKeyFile == "" && (role == RoleAPI || role == RoleTasks || role == RoleServer) {
+		r.problem("keys.signing_key_file", "agents take no verb that is not signed", "make a key: coffer ca init"+either)
+	}
+	if role == RoleServer && r.c.Server.Agent {
+		r.problem("server.agent", "an agent in this process has no account of its own to prove itself by", "set agent = false and run coffer agent"+either)
+	}
+}
+
+func (r *reader) trove() {
+	b := r.c.Bus
 	for line := range strings.Lines(b.TroveInstanceKeys.Reveal()) {
 		if len(strings.Fields(line)) != 2 {
 			r.problem("bus.trove_instance_keys_file", "it has a line that is not an instance's id and its key", "")
@@ -142,6 +168,26 @@ func (r *reader) api(alone bool) {
 		r.problem("api.default_store", "there is no [stores."+a.DefaultStore+"]", "the stores are "+strings.Join(sortedKeys(r.c.Stores), ", "))
 	case a.DefaultStore == "" && len(r.c.Stores) > 1:
 		r.problem("api.default_store", "it is not said which store takes new backups", "set it to one of "+strings.Join(sortedKeys(r.c.Stores), ", "))
+	}
+}
+
+func (r *reader) enrol(role Role) {
+	e := r.c.Enrol
+	if e.ManagementURL == "" {
+		return
+	}
+	u, err := url.Parse(e.ManagementURL)
+	switch {
+	case err != nil || u.Host == "":
+		r.problem("enrol.management_url", quote(e.ManagementURL)+" is no URL", `it looks like "https://rabbit.example:15671"`)
+	case u.Scheme == "http" && !IsLocal(u.Host) && !IsLocal(u.Hostname()) && !e.Insecure:
+		r.problem("enrol.management_url", "passwords of accounts would cross the network in plaintext", "use https, or insecure = true")
+	}
+	if e.URL == "" && r.c.API.BaseURL == "" && (role == RoleAPI || role == RoleServer || role == Everything) {
+		r.problem("enrol.url", "agents are not told where the API is", `set it to its address for them, such as "https://backup.example:8779"`)
+	}
+	if e.CAFile != "" {
+		r.exists("enrol.ca_file", e.CAFile)
 	}
 }
 

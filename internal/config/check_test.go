@@ -22,6 +22,9 @@ kind = "amqp"
 hosts = ["rabbit.example"]
 user = "coffer"
 password_file = "DIR/secret"
+[keys]
+signing_key_file = "DIR/secret"
+verify_key_file = "DIR/crt"
 [records]
 url = "postgres://coffer@db.example/coffer"
 password_file = "DIR/secret"
@@ -77,9 +80,16 @@ func TestCheck(t *testing.T) {
 		"workers":                {"[bus]", "[conductor]\nworkers = 0\n[bus]", config.RoleConductor, "conductor.workers: within"},
 		"a negative cap":         {"[bus]", "[taskmanager]\nmax_jobs = -1\n[bus]", config.RoleTasks, "taskmanager.max_jobs: below"},
 		"a level":                {"[bus]", "[log]\nlevel = \"loud\"\n[bus]", config.RoleTasks, "log.level: no level"},
-		"no identity":            {"[bus]", "[keys]\nidentity_file = \"DIR/none\"\n[bus]", config.RoleTasks, "keys.identity_file: there is no"},
-		"the API needs none":     {"[bus]", "[keys]\nidentity_file = \"DIR/none\"\n[bus]", config.RoleAPI, ""},
-		"recipients twice":       {"[bus]", "[keys]\nrecipients = [\"age1\"]\nrecipients_file = \"DIR/crt\"\n[bus]", config.RoleTasks, "keys.recipients: remove"},
+		"no identity":            {"[keys]", "[keys]\nidentity_file = \"DIR/none\"", config.RoleTasks, "keys.identity_file: there is no"},
+		"the API needs none":     {"[keys]", "[keys]\nidentity_file = \"DIR/none\"", config.RoleAPI, ""},
+		"recipients twice":       {"[keys]", "[keys]\nrecipients = [\"age1\"]\nrecipients_file = \"DIR/crt\"", config.RoleTasks, "keys.recipients: remove"},
+		"nothing signs":          {`signing_key_file = "DIR/secret"`, "", config.RoleTasks, "keys.signing_key_file: not signed"},
+		"nothing vouches":        {`verify_key_file = "DIR/crt"`, "", config.RoleAgent, "keys.verify_key_file: nothing proves"},
+		"all are trusted":        {"user = \"coffer\"\npassword_file = \"DIR/secret\"\n[keys]\nsigning_key_file = \"DIR/secret\"", "trusted = true\nuser = \"coffer\"\npassword_file = \"DIR/secret\"\n[keys]", config.RoleTasks, ""},
+		"no proof in a server":   {"", "", config.RoleServer, "server.agent: no account of its own"},
+		"plain management":       {"[bus]", "[enrol]\nurl = \"https://a\"\nmanagement_url = \"http://rabbit:15672\"\n[bus]", config.RoleConductor, "enrol.management_url: plaintext"},
+		"no management":          {"[bus]", "[enrol]\nurl = \"https://a\"\nmanagement_url = \"rabbit\"\n[bus]", config.RoleConductor, "enrol.management_url: no URL"},
+		"agents cannot find it":  {"[bus]", "[enrol]\nmanagement_url = \"https://rabbit:15671\"\n[bus]", config.RoleAPI, "enrol.url: not told"},
 		"a file and a server":    {"[records]", "[records]\npath = \"/x\"", config.RoleTasks, "records.url: both"},
 		"insecure, plain, meant": {`user = "coffer"`, "user = \"coffer\"\ninsecure = true", config.RoleTasks, ""},
 	} {

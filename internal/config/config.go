@@ -36,6 +36,7 @@ type Config struct {
 	Conductor   Conductor        `toml:"conductor"`
 	Agent       Agent            `toml:"agent"`
 	Bus         Bus              `toml:"bus"`
+	Enrol       Enrol            `toml:"enrol"`
 	Records     Records          `toml:"records"`
 	Stores      map[string]Store `toml:"stores"`
 	Keys        Keys             `toml:"keys"`
@@ -105,6 +106,9 @@ type Bus struct {
 	CertFile     string   `toml:"cert_file"`
 	KeyFile      string   `toml:"key_file"`
 	Insecure     bool     `toml:"insecure"` // plaintext off loopback
+	// Trusted says that whoever has an account at the broker is believed: senders are
+	// not proven and verbs not signed, as in Trove.
+	Trusted bool `toml:"trusted"`
 	// Trove's own encryption of bodies, where these are given: the task managers'
 	// key; those of instances, "ID KEY" a line; and for an agent its instance's id.
 	TroveTaskManagerKeyFile string `toml:"trove_taskmanager_key_file"`
@@ -112,6 +116,18 @@ type Bus struct {
 	TroveInstanceKeysFile   string `toml:"trove_instance_keys_file"`
 	TroveInstanceKeys       Secret `toml:"-" secret:"trove_instance_keys"`
 	TroveInstance           string `toml:"trove_instance"`
+}
+
+// Enrol is how agents of other machines join; it needs the broker's management.
+type Enrol struct {
+	URL           string   `toml:"url"`     // of the API, as agents reach it; "" is api.base_url
+	Brokers       []string `toml:"brokers"` // as agents reach them; none is bus.hosts
+	CAFile        string   `toml:"ca_file"` // whom agents trust; "" is tls.ca_file
+	ManagementURL string   `toml:"management_url"`
+	User          string   `toml:"management_user"` // an administrator; "" is bus.user
+	PasswordFile  string   `toml:"management_password_file"`
+	Password      Secret   `toml:"-" secret:"management_password"`
+	Insecure      bool     `toml:"insecure"` // plain HTTP to a broker of another machine
 }
 
 // Records is where the metadata is: a server, or a SQLite file.

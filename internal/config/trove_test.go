@@ -65,7 +65,7 @@ func TestImportTrove(t *testing.T) {
 	want.API.Listen, want.API.Quota, want.API.Container, want.API.Region = "127.0.0.1:8779", 12, "db_backups", "RegionTwo"
 	want.Conductor.Workers, want.Log.Level = 3, "debug"
 	want.Bus = config.Bus{
-		Kind: "amqp", Hosts: []string{"10.0.0.5:5672", "10.0.0.6"}, User: "stack", VHost: "/", Exchange: "trove",
+		Kind: "amqp", Hosts: []string{"10.0.0.5:5672", "10.0.0.6"}, User: "stack", VHost: "/", Exchange: "trove", Trusted: true,
 		PasswordFile: filepath.Join(dir, "bus.password"), Password: config.NewSecret("p@ss"),
 		TroveTaskManagerKeyFile: filepath.Join(dir, "trove-taskmanager.key"),
 		TroveTaskManagerKey:     config.NewSecret("bzH6y0SGmjuoY0FNSTptrhgieGXNDX6PIhvz"),
