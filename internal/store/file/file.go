@@ -37,12 +37,6 @@ const Hidden = ".coffer-tmp"
 // reserved begins the first components that name no object.
 const reserved = ".coffer"
 
-// Modes of what the store makes: its owner's alone.
-const (
-	fileMode   = 0o600
-	folderMode = 0o700
-)
-
 // Options change how a Store is opened. The zero value opens what is there.
 type Options struct {
 	Create bool // make the root folder when it is missing
@@ -50,8 +44,9 @@ type Options struct {
 
 // Store is a folder as a store. Any number of processes may share the folder.
 type Store struct {
-	root *os.Root
-	tidy sync.Once
+	root   *os.Root
+	shared bool // with a group
+	tidy   sync.Once
 }
 
 var _ store.Full = (*Store)(nil)
@@ -71,7 +66,11 @@ func New(root string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fail(op, err)
 	}
-	return &Store{root: r}, nil
+	shared, err := isShared(r)
+	if err != nil {
+		return nil, fail(op, errors.Join(err, r.Close()))
+	}
+	return &Store{root: r, shared: shared}, nil
 }
 
 // Close gives the folder's handle back. The store is not used after it.

@@ -24,7 +24,7 @@ func (s *Store) unnamed() (*os.File, error) {
 	s.tidy.Do(s.sweep)
 	dir, err := s.root.Open(Hidden)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = s.root.Mkdir(Hidden, folderMode); err == nil || errors.Is(err, fs.ErrExist) {
+		if err = s.mkdir(Hidden); err == nil || errors.Is(err, fs.ErrExist) {
 			if err = s.syncFolders(Hidden); err == nil {
 				dir, err = s.root.Open(Hidden)
 			}
@@ -41,7 +41,7 @@ func (s *Store) unnamed() (*os.File, error) {
 	if _, err := os.Stat(fdPath(fd)); err != nil { // without /proc it could not be published
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	return os.NewFile(uintptr(fd), "unnamed"), nil
+	return s.share(os.NewFile(uintptr(fd), "unnamed"), nil)
 }
 
 func fdPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }

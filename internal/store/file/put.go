@@ -70,17 +70,17 @@ func (s *Store) hide(ctx context.Context, op string, b store.Body) (h hidden, er
 func (s *Store) create(p string) (*os.File, error) {
 	s.tidy.Do(s.sweep)
 	const flag = os.O_RDWR | os.O_CREATE | os.O_EXCL
-	f, err := s.root.OpenFile(p, flag, fileMode)
+	f, err := s.share(s.root.OpenFile(p, flag, fileMode))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	if err := s.root.Mkdir(Hidden, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := s.mkdir(Hidden); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	if err := s.syncFolders(Hidden); err != nil {
 		return nil, err
 	}
-	return s.root.OpenFile(p, flag, fileMode)
+	return s.share(s.root.OpenFile(p, flag, fileMode))
 }
 
 // copyAt writes b at off, its chunks as they are: no buffer stands between.
@@ -172,7 +172,7 @@ func (s *Store) mkdirs(dir string) error {
 		if i < len(dir) && dir[i] != '/' {
 			continue
 		}
-		if err := s.root.Mkdir(dir[:i], folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := s.mkdir(dir[:i]); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
