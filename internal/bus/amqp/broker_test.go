@@ -176,9 +176,32 @@ func TestOtherFlags(t *testing.T) {
 	if !coffer.IsKind(err, coffer.KindConflict) || coffer.HintOf(err) == "" {
 		t.Errorf("%s, %v", coffer.KindOf(err), err)
 	}
-	if _, err := p.ch.QueueDelete(at, false, false, false); err != nil {
+	o := options(b.Addr())
+	o.Durable, o.Exchange = true, at+".exchange"
+	durable := dial(t, o)
+	stop := bustest.Serve(t, durable, bus.Target{Topic: at}, func(context.Context, bus.Message) (any, error) { return 1, nil })
+	if err := durable.Call(t.Context(), bus.Target{Topic: at}, "m", nil, nil); err != nil {
+		t.Errorf("with the same flags: %v", err)
+	}
+	stop()
+	if err := p.ch.ExchangeDelete(o.Exchange, false, false); err != nil {
 		t.Error(err)
 	}
+}
+
+// A queue that somebody deletes under its server is made again; a host that is
+// down is passed over.
+func TestQueueDeleted(t *testing.T) {
+	t.Parallel()
+	b := broker(t)
+	o := options(b.Addr())
+	o.Hosts = []string{closedPort(t), b.Addr()}
+	ours, p, at := dial(t, o), newPeer(t, b.URL()), bus.Target{Topic: topic()}
+	bustest.Serve(t, ours, at, func(context.Context, bus.Message) (any, error) { return 1, nil })
+	if _, err := p.ch.QueueDelete(at.Topic, false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the queue to be served again", func() bool { return ours.Call(t.Context(), at, "m", nil, nil) == nil })
 }
 
 // stamps signs by writing down what it signed, under a key.

@@ -40,6 +40,22 @@ func (z *lazy[T]) get(ctx context.Context, s *session, alive func(T) bool, open 
 	}
 }
 
+// peek is what was made, if it was.
+func (z *lazy[T]) peek() (v T, ok bool) {
+	z.mu.Lock()
+	m := z.now
+	z.mu.Unlock()
+	if m == nil {
+		return v, false
+	}
+	select {
+	case <-m.ready:
+		return m.v, m.err == nil
+	default:
+		return v, false
+	}
+}
+
 // over says that it was made, and is of no use now.
 func (m *made[T]) over(alive func(T) bool) bool {
 	select {

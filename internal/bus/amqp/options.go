@@ -39,6 +39,7 @@ type Options struct {
 	ReplyPrefix string
 	Exists      bool // the exchange is looked for and not declared
 
+	Durable     bool          // exchange and shared queues as a Trove with amqp_durable_queues has them
 	KeepQueues  bool          // leave queues when Serve ends, as Trove does: casts then wait there
 	CastExpires time.Duration // how long a cast may wait in a queue; 0 is 60 s
 	MaxMessage  int           // longest body in bytes, either way; 0 is 1 MiB

@@ -74,6 +74,13 @@ func (p *publisher) alive() bool {
 	return p.dead == nil
 }
 
+// underWay is how many letters wait for their confirm.
+func (p *publisher) underWay() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.byTag)
+}
+
 // run answers receipts until the channel has ended, then fails the rest.
 func (p *publisher) run(returns chan amqp091.Return, confirms chan amqp091.Confirmation, closed chan *amqp091.Error) {
 	for returns != nil || confirms != nil {

@@ -13,10 +13,13 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-// publishers is how many channels of a session carry casts. A channel that the
-// broker closes takes what is under way on it along; more than one also lets more
-// confirms be under way.
-const publishers = 4
+// publishers is how many channels of a session carry casts at most, and busy how
+// many are under way on one before the next is used. A quiet agent has one; where
+// much is sent, a channel that the broker closes takes only a part of it along.
+const (
+	publishers = 4
+	busy       = 32
+)
 
 // session is one life of a connection, and owner of all that lives on it.
 type session struct {
@@ -92,8 +95,17 @@ func (s *session) begin(f func()) bool {
 	return !s.ended
 }
 
-// publisher is a live channel for casts and answers.
+// publisher is a live channel for casts and answers: the first that is not busy.
 func (s *session) publisher(ctx context.Context) (*publisher, error) {
+	for i := range s.pool {
+		p, ok := s.pool[i].peek()
+		if !ok || !p.alive() {
+			return s.pool[i].get(ctx, s, (*publisher).alive, s.openPublisher)
+		}
+		if p.underWay() < busy {
+			return p, nil
+		}
+	}
 	slot := &s.pool[s.turn.Add(1)%publishers]
 	return slot.get(ctx, s, (*publisher).alive, s.openPublisher)
 }

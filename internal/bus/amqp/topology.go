@@ -15,9 +15,9 @@ const transient = 1_800_000
 // may declare an exchange may also delete it.
 func (b *Bus) declareExchange(ch *amqp091.Channel) error {
 	if b.o.Exists {
-		return ch.ExchangeDeclarePassive(b.o.Exchange, amqp091.ExchangeTopic, false, false, false, false, nil)
+		return ch.ExchangeDeclarePassive(b.o.Exchange, amqp091.ExchangeTopic, b.o.Durable, false, false, false, nil)
 	}
-	return ch.ExchangeDeclare(b.o.Exchange, amqp091.ExchangeTopic, false, false, false, false, nil)
+	return ch.ExchangeDeclare(b.o.Exchange, amqp091.ExchangeTopic, b.o.Durable, false, false, false, nil)
 }
 
 // queues are what one Serve reads: the names that others know, and one of its own.
@@ -53,7 +53,7 @@ func (b *Bus) declare(ch *amqp091.Channel, at bus.Target, q queues) error {
 		return err
 	}
 	for _, name := range q.shared {
-		if err := declareBound(ch, name, b.o.Exchange, nil); err != nil {
+		if err := declareBound(ch, name, b.o.Exchange, b.o.Durable, nil); err != nil {
 			return err
 		}
 	}
@@ -64,7 +64,7 @@ func (b *Bus) declare(ch *amqp091.Channel, at bus.Target, q queues) error {
 	if err := ch.ExchangeDeclare(fanout, amqp091.ExchangeFanout, false, true, false, false, nil); err != nil {
 		return err
 	}
-	return declareBound(ch, q.fanout, fanout, amqp091.Table{"x-expires": int32(transient)})
+	return declareBound(ch, q.fanout, fanout, false, amqp091.Table{"x-expires": int32(transient)})
 }
 
 // declareReplies makes this process's reply queue. Answers of today come through
@@ -74,11 +74,11 @@ func declareReplies(ch *amqp091.Channel, name string) error {
 	if err := ch.ExchangeDeclare(name, amqp091.ExchangeDirect, false, true, false, false, nil); err != nil {
 		return err
 	}
-	return declareBound(ch, name, name, amqp091.Table{"x-expires": int32(transient)})
+	return declareBound(ch, name, name, false, amqp091.Table{"x-expires": int32(transient)})
 }
 
-func declareBound(ch *amqp091.Channel, queue, exchange string, args amqp091.Table) error {
-	if _, err := ch.QueueDeclare(queue, false, false, false, false, args); err != nil {
+func declareBound(ch *amqp091.Channel, queue, exchange string, durable bool, args amqp091.Table) error {
+	if _, err := ch.QueueDeclare(queue, durable, false, false, false, args); err != nil {
 		return err
 	}
 	return ch.QueueBind(queue, queue, exchange, false, nil)

@@ -21,6 +21,7 @@ func Run(t *testing.T, newBus func(t *testing.T) bus.Bus) {
 		"a cast's failing handler harms no other": castFailureIsContained,
 		"nobody serves":                           nobodyServes,
 		"call answers":                            callAnswers,
+		"any JSON crosses":                        anyJSON,
 		"unknown method, unreadable body":         badMessages,
 		"errors cross":                            errorsCross,
 		"a panic is an internal error":            panicIsInternal,

@@ -88,6 +88,22 @@ func callAnswers(t *testing.T, b bus.Bus) {
 	}
 }
 
+// anyJSON: bodies and answers that are no objects cross as well. A body without a
+// value may come as an object without keys.
+func anyJSON(t *testing.T, b bus.Bus) {
+	to := at(t)
+	Serve(t, b, to, func(_ context.Context, m bus.Message) (any, error) { return m.Body, nil })
+	for _, want := range []any{"text", "", 7.5, true, []any{1.0, "a", nil}, map[string]any{}, map[string]any{"a": map[string]any{"b": nil}}, nil} {
+		var got any
+		if err := b.Call(within(t, patience), to, "m", want, &got); err != nil {
+			t.Fatalf("%v: %v", want, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" && (want != nil || !cmp.Equal(got, any(map[string]any{}))) {
+			t.Errorf("(-sent +came):\n%s", diff)
+		}
+	}
+}
+
 func badMessages(t *testing.T, b bus.Bus) {
 	to, mux := at(t), bus.Mux{}
 	bus.Handle(mux, echo, func(_ context.Context, a body) (body, error) { return a, nil })
