@@ -3,8 +3,9 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 FUZZTIME    ?= 10s
+VERSION     ?= 0.1.0~dev
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check check-lint test test-heavy bench fuzz build lint fmt deps
+.PHONY: help quickstart check check-lint test test-heavy bench fuzz build deb lint fmt deps
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +35,10 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 build: ## one static binary, bin/coffer
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/coffer ./cmd/coffer
+
+deb: ## a Debian package, bin/coffer_VERSION_ARCH.deb
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.release=$(VERSION)" -o bin/coffer ./cmd/coffer
+	packaging/deb bin/coffer $(VERSION) bin
 
 lint: ## go vet and staticcheck
 	go vet ./...
