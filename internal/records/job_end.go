@@ -33,17 +33,33 @@ func (d *DB) Complete(ctx context.Context, job coffer.JobID, done Completion) (b
 			ok = j.Kind == coffer.JobBackup && j.State == coffer.Completed
 			return nil
 		}
-		return completeBackup(c, coffer.BackupID(job), done)
+		return completeBackup(c, j, done)
 	})
 	return ok && err == nil, err
 }
 
-func completeBackup(c conn, id coffer.BackupID, done Completion) error {
+// afterAll is a time for the end of an instance's backup: at, or just after the
+// newest that is COMPLETED, if the clock by which that ended was ahead. The next
+// increment stands on the newest.
+func afterAll(c conn, in coffer.InstanceID, at int64) (int64, error) {
+	last, found, err := one(c, scanInt, `SELECT ended FROM backups WHERE instance = ? AND state = ? ORDER BY ended DESC LIMIT 1`,
+		in, coffer.Completed)
+	if err != nil || !found {
+		return at, err
+	}
+	return max(at, int64(last)+1), nil
+}
+
+func completeBackup(c conn, j coffer.Job, done Completion) error {
+	id, ds := coffer.BackupID(j.ID), done.Datastore
 	pos, err := asJSON(done.Position)
 	if err != nil {
 		return err
 	}
-	at, ds := micros(done.Now), done.Datastore
+	at, err := afterAll(c, j.Instance, micros(done.Now))
+	if err != nil {
+		return err
+	}
 	_, err = c.exec(`UPDATE backups SET state = ?, updated = ?, ended = ?, error = '', hint = '',
 		plain_bytes = ?, stored_bytes = ?,
 		pos = ?, manifest = ?, location = ?, checksum = ?, key_id = ?, method = ?,

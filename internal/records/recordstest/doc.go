@@ -38,6 +38,8 @@ func Run(t *testing.T, d Database) {
 		{"Walls", testWalls},
 		{"Listing", testListing},
 		{"Bell", testBell},
+		{"Shift", testShift},
+		{"NewestByAnyClock", testNewestByAnyClock},
 		{"Claim", testClaim},
 		{"Grant", testGrant},
 		{"Report", testReport},
