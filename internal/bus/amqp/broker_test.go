@@ -60,6 +60,25 @@ func TestPermissions(t *testing.T) {
 	if !coffer.IsKind(err, coffer.KindForbidden) {
 		t.Errorf("serving a stranger's topic: %v", err)
 	}
+
+	// A refusal closes the channel under others' casts: those are never told that
+	// they are forbidden.
+	conductor := bus.Target{Topic: "trove-conductor"}
+	bustest.Serve(t, dial(t, options(addr)), conductor, func(context.Context, bus.Message) (any, error) { return nil, nil })
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			to := conductor
+			if i%20 == 10 {
+				to = other
+			}
+			err := agent.Cast(t.Context(), to, "m", nil)
+			if i%20 == 10 && err == nil || i%20 != 10 && err != nil && !coffer.IsKind(err, coffer.KindUnavailable) {
+				t.Errorf("cast %d to %s: %s, %v", i, to.Topic, coffer.KindOf(err), err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // A wrong password is unavailable, with a hint, and shows no password.
