@@ -24,8 +24,10 @@ type RadosgwServer struct {
 	SwiftURL string // of Swift; an account follows: SwiftURL/AUTH_<project>
 	AuthURL  string // of Swift's own login (version 1)
 
-	c    *cluster
-	conf string
+	c     *cluster
+	name  string
+	conf  string
+	guest bool // the cluster is another one's
 }
 
 // RadosgwUser is a local user of both APIs.
@@ -51,15 +53,23 @@ func StartRadosgw(o RadosgwOptions) (*RadosgwServer, error) {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("start a private Ceph: %w", err)
 	}
-	r := &RadosgwServer{c: c, conf: filepath.Join(dir, "rgw.conf")}
-	if err := r.up(o); err != nil {
+	return (&RadosgwServer{c: c, name: "a"}).up(o)
+}
+
+// Beside starts another radosgw on the same Ceph. It ends with r.
+func (r *RadosgwServer) Beside(name string, o RadosgwOptions) (*RadosgwServer, error) {
+	return (&RadosgwServer{c: r.c, name: name, guest: true}).up(o)
+}
+
+func (r *RadosgwServer) up(o RadosgwOptions) (*RadosgwServer, error) {
+	if err := r.serve(o); err != nil {
 		r.Stop()
 		return nil, fmt.Errorf("start a private radosgw: %w", err)
 	}
 	return r, nil
 }
 
-func (r *RadosgwServer) up(o RadosgwOptions) error {
+func (r *RadosgwServer) serve(o RadosgwOptions) error {
 	ports, err := loopbackPorts(1)
 	if err != nil {
 		return err
@@ -72,7 +82,9 @@ func (r *RadosgwServer) up(o RadosgwOptions) error {
 	}
 	var b strings.Builder
 	b.Write(base)
-	fmt.Fprintf(&b, radosgwConf, filepath.Join(r.c.dir, "rgw"), ports[0])
+	data := filepath.Join(r.c.dir, "rgw-"+r.name)
+	r.conf = data + ".conf"
+	fmt.Fprintf(&b, radosgwConf, data, ports[0], r.name)
 	if o.KeystoneURL != "" {
 		fmt.Fprintf(&b, radosgwKeystone, strings.TrimSuffix(o.KeystoneURL, "/v3"), o.ImplicitTenants)
 	}
@@ -82,13 +94,13 @@ func (r *RadosgwServer) up(o RadosgwOptions) error {
 	if err := os.WriteFile(r.conf, []byte(b.String()), 0o644); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(r.c.dir, "rgw"), 0o755); err != nil {
+	if err := os.MkdirAll(data, 0o755); err != nil {
 		return err
 	}
-	if err := r.c.start("rgw", nil, "radosgw", "-c", r.conf, "-n", "client.rgw.a", "-f"); err != nil {
+	if err := r.c.start("rgw-"+r.name, nil, "radosgw", "-c", r.conf, "-n", "client.rgw."+r.name, "-f"); err != nil {
 		return err
 	}
-	return r.c.await("rgw", 60*time.Second, func(ctx context.Context) bool {
+	return r.c.await("rgw-"+r.name, 60*time.Second, func(ctx context.Context) bool {
 		return answers(ctx, r.URL+"/swift/healthcheck", http.StatusOK)
 	})
 }
@@ -101,7 +113,7 @@ func (r *RadosgwServer) User(name string) (RadosgwUser, error) {
 		{"subuser", "create", "--uid=" + name, "--subuser=" + u.SwiftUser, "--access=full"},
 		{"key", "create", "--subuser=" + u.SwiftUser, "--key-type=swift", "--secret=" + u.SwiftKey},
 	} {
-		args = append([]string{"-c", r.conf, "-n", "client.rgw.a"}, args...)
+		args = append([]string{"-c", r.conf, "-n", "client.rgw." + r.name}, args...)
 		if err := r.c.run("radosgw-admin", args...); err != nil {
 			return RadosgwUser{}, err
 		}
@@ -111,13 +123,16 @@ func (r *RadosgwServer) User(name string) (RadosgwUser, error) {
 
 // Stop ends every process and removes what they stored.
 func (r *RadosgwServer) Stop() {
+	if r.guest {
+		return
+	}
 	r.c.stop()
 	os.RemoveAll(r.c.dir)
 }
 
-// radosgwConf wants the folder and the port. The small parts are for tests.
+// radosgwConf wants the folder, the port and the name. The small parts are for tests.
 const radosgwConf = `
-[client.rgw.a]
+[client.rgw.%[3]s]
 rgw data = %[1]s
 rgw frontends = beast endpoint=127.0.0.1:%[2]d tcp_nodelay=1
 rgw thread pool size = 64

@@ -24,7 +24,8 @@ type KeystoneOptions struct {
 }
 
 // KeystoneServer is one private Keystone. Its projects are farm-a (users alice
-// and anna), farm-b (bob and bea) and service (swift, rgw, trove); a user's
+// and anna), farm-b (bob and bea), farm-c (carol), farm-d (dave) and service
+// (swift, rgw, trove); a user's
 // password is the name with "pass" behind it.
 type KeystoneServer struct {
 	URL      string               // with /v3

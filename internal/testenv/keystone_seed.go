@@ -21,6 +21,8 @@ func (k *KeystoneServer) seed(o KeystoneOptions) error {
 		{"service", []string{"swift", "rgw", "trove"}, []string{"admin", "service"}},
 		{"farm-a", []string{"alice", "anna"}, []string{"member"}},
 		{"farm-b", []string{"bob", "bea"}, []string{"member"}},
+		{"farm-c", []string{"carol"}, []string{"member"}},
+		{"farm-d", []string{"dave"}, []string{"member"}},
 	} {
 		if err := k.addProject(p.project, p.users, p.roles); err != nil {
 			return err

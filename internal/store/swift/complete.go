@@ -186,6 +186,9 @@ func (s *Store) publishStatic(ctx context.Context, op string, at place, t token,
 	}
 	text := store.Bytes(raw)
 	_, err = s.simple(ctx, op, call{method: http.MethodPut, at: at, query: manifestQuery("put"), header: h, body: text, effect: true})
+	if coffer.IsKind(err, coffer.KindNotFound) {
+		return coffer.E(coffer.KindInvalid, op, "a segment is gone: %w", err)
+	}
 	if err != nil {
 		return err
 	}

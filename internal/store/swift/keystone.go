@@ -88,8 +88,9 @@ func (l *login) scope() *gophercloud.AuthScope {
 	}
 }
 
+// expiry is when the token ends, of a login or of a look at the caller's token.
 func expiry(client *gophercloud.ProviderClient) time.Time {
-	r, ok := client.GetAuthResult().(tokens.CreateResult)
+	r, ok := client.GetAuthResult().(interface{ ExtractToken() (*tokens.Token, error) })
 	if !ok {
 		return time.Time{}
 	}

@@ -24,6 +24,7 @@ type farm struct {
 	keystone *testenv.KeystoneServer
 	swift    *testenv.SwiftServer   // static large objects for Keystone's users only
 	rgw      *testenv.RadosgwServer // one name space for all
+	tenants  *testenv.RadosgwServer // a name space for each project
 }
 
 var servers = testenv.Share(func() (*farm, error) {
@@ -35,8 +36,14 @@ var servers = testenv.Share(func() (*farm, error) {
 	var wg sync.WaitGroup
 	var errs [3]error
 	wg.Go(func() { f.keystone, errs[0] = testenv.StartKeystone(testenv.KeystoneOptions{Port: port}) })
-	wg.Go(func() { f.swift, errs[1] = testenv.StartSwift(testenv.SwiftOptions{KeystoneURL: url, NoSLO: true}) })
-	wg.Go(func() { f.rgw, errs[2] = testenv.StartRadosgw(testenv.RadosgwOptions{KeystoneURL: url}) })
+	wg.Go(func() {
+		f.swift, errs[1] = testenv.StartSwift(testenv.SwiftOptions{KeystoneURL: url, NoSLO: true, MaxSegments: 12})
+	})
+	wg.Go(func() {
+		if f.rgw, errs[2] = testenv.StartRadosgw(testenv.RadosgwOptions{KeystoneURL: url}); errs[2] == nil {
+			f.tenants, errs[2] = f.rgw.Beside("tenants", testenv.RadosgwOptions{KeystoneURL: url, ImplicitTenants: true})
+		}
+	})
 	wg.Wait()
 	err = errors.Join(errs[:]...)
 	if err == nil {
@@ -54,6 +61,7 @@ func (f *farm) endpoints() error {
 	return errors.Join(
 		f.keystone.AddEndpoint("object-store", "RegionOne", f.swift.KeystoneURL+"/AUTH_%(project_id)s"),
 		f.keystone.AddEndpoint("object-store", "rgw", f.rgw.SwiftURL+"/AUTH_%(project_id)s"),
+		f.keystone.AddEndpoint("object-store", "tenants", f.tenants.SwiftURL+"/AUTH_%(project_id)s"),
 	)
 }
 
