@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -52,10 +53,7 @@ func newFleet(t *testing.T) *fleet {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	for _, d := range []string{dir, filepath.Join(dir, "store")} {
-		if err := os.MkdirAll(d, 0o711); err == nil {
-			err = os.Chmod(d, 0o711)
-		}
-		if err != nil {
+		if err := errors.Join(os.MkdirAll(d, 0o711), os.Chmod(d, 0o711)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -89,7 +89,7 @@ func (p *process) announce(ctx context.Context, m *lifecycle.Manager) error {
 		}
 	}
 	p.told(m.Tell("READY=1", "STATUS=serves"))
-	p.told(m.Watched(ctx, p.probe))
+	m.Watched(ctx, p.probe)
 	return nil
 }
 

@@ -35,6 +35,9 @@ func ManagerOf(getenv func(string) string, pid int) *Manager {
 	return m
 }
 
+// patience is how long a manager may take to take a word.
+const patience = time.Second
+
 // Tell sends lines such as "READY=1".
 func (m *Manager) Tell(lines ...string) error {
 	if m == nil {
@@ -45,6 +48,10 @@ func (m *Manager) Tell(lines ...string) error {
 		return coffer.E(coffer.KindUnavailable, "tell the service manager", "%w", err)
 	}
 	defer c.Close()
+	// A manager that does not listen must not stop us.
+	if err := c.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return coffer.E(coffer.KindInternal, "tell the service manager", "%w", err)
+	}
 	if _, err := c.Write([]byte(strings.Join(lines, "\n"))); err != nil {
 		return coffer.E(coffer.KindUnavailable, "tell the service manager", "%w", err)
 	}
@@ -53,23 +60,21 @@ func (m *Manager) Tell(lines ...string) error {
 
 // Watched sends a sign of life twice in the manager's interval until ctx ends, each
 // after probe has returned: a process that hangs is told by its silence.
-func (m *Manager) Watched(ctx context.Context, probe func(context.Context)) error {
+func (m *Manager) Watched(ctx context.Context, probe func(context.Context)) {
 	if m == nil || m.every == 0 {
-		return nil
+		return
 	}
 	tick := time.NewTicker(m.every)
 	defer tick.Stop()
 	for {
 		probe(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
-		if err := m.Tell("WATCHDOG=1"); err != nil {
-			return err
-		}
+		_ = m.Tell("WATCHDOG=1") // one that is lost is followed by the next
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
 	}

@@ -61,7 +61,7 @@ func TestTell(t *testing.T) {
 	}
 	for _, none := range []string{"", "relative"} {
 		m := lifecycle.ManagerOf(env("NOTIFY_SOCKET", none), 1)
-		if m != nil || m.Tell("READY=1") != nil || m.Watched(t.Context(), nil) != nil {
+		if m.Watched(t.Context(), nil); m != nil || m.Tell("READY=1") != nil {
 			t.Errorf("%q is a manager", none)
 		}
 	}
@@ -78,9 +78,10 @@ func TestWatchdog(t *testing.T) {
 	m := lifecycle.ManagerOf(env("NOTIFY_SOCKET", path, "WATCHDOG_USEC", "20000", "WATCHDOG_PID", "7"), 7)
 	ctx, stop := context.WithCancel(t.Context())
 	hang, hangs := make(chan struct{}), make(chan struct{})
-	probes, end := 0, make(chan error, 1)
+	probes, end := 0, make(chan struct{})
 	go func() {
-		end <- m.Watched(ctx, func(context.Context) {
+		defer close(end)
+		m.Watched(ctx, func(context.Context) {
 			if probes++; probes == 4 {
 				close(hangs)
 				<-hang
@@ -95,9 +96,7 @@ func TestWatchdog(t *testing.T) {
 	}
 	stop()
 	close(hang)
-	if err := <-end; err != nil {
-		t.Error(err)
-	}
+	<-end
 	if err := m.Tell("STOPPING=1"); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +104,5 @@ func TestWatchdog(t *testing.T) {
 		t.Errorf("a process that hung gave the sign %q", got)
 	}
 	other := lifecycle.ManagerOf(env("NOTIFY_SOCKET", path, "WATCHDOG_USEC", "20000", "WATCHDOG_PID", "7"), 8)
-	if err := other.Watched(t.Context(), nil); err != nil {
-		t.Errorf("another process's watchdog: %v", err)
-	}
+	other.Watched(t.Context(), nil) // another process's: it returns at once
 }
