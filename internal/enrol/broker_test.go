@@ -286,7 +286,10 @@ func TestAccounts(t *testing.T) {
 		{"read another's replies", consume(you.ReplyPrefix() + "1"), 403},
 		{"read the control plane's replies", consume("reply_plane"), 403},
 		{"empty another's queue", func(ch *amqp091.Channel) error { _, err := ch.QueuePurge(guest(theirs), false); return err }, 403},
-		{"delete another's queue", func(ch *amqp091.Channel) error { _, err := ch.QueueDelete(guest(theirs), false, false, false); return err }, 403},
+		{"delete another's queue", func(ch *amqp091.Channel) error {
+			_, err := ch.QueueDelete(guest(theirs), false, false, false)
+			return err
+		}, 403},
 		{"hear another's topic", bound(guest(mine), guest(theirs)), 403},
 		{"hear the conductor's", bound(reply, "trove-conductor"), 403},
 		{"hear everything", bound(guest(mine), "#"), 403},
