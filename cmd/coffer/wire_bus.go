@@ -48,7 +48,7 @@ func openAMQP(s settings) (*amqp.Bus, error) {
 	}
 	o := amqp.Options{
 		User: c.User, Password: c.Password.Reveal(), VHost: c.VHost, TLS: t, Exchange: c.Exchange, Hosts: withPorts(c.Hosts, on),
-		UserID: true, Keys: troveKeys(c), SelfID: c.TroveInstance, Log: s.Log,
+		Durable: c.Durable, UserID: true, Keys: troveKeys(c), SelfID: c.TroveInstance, Log: s.Log,
 	}
 	if who, ok := enrol.AgentOf(c.User); ok { // the account is held to its own names
 		o.ReplyPrefix, o.Exists = who.ReplyPrefix(), true

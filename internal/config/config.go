@@ -101,6 +101,7 @@ type Bus struct {
 	Password     Secret   `toml:"-" secret:"password"`
 	VHost        string   `toml:"vhost"`
 	Exchange     string   `toml:"exchange"`
+	Durable      bool     `toml:"durable"` // a Trove with amqp_durable_queues declares the same
 	TLS          bool     `toml:"tls"`
 	CAFile       string   `toml:"ca_file"`
 	CertFile     string   `toml:"cert_file"`

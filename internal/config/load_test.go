@@ -190,3 +190,25 @@ func TestSizes(t *testing.T) {
 		}
 	}
 }
+
+// What the operators' page shows is understood, and wants nothing but its files.
+func TestOperatorsPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/operators/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```toml\n(.*?)```").FindStringSubmatch(string(page))
+	if m == nil {
+		t.Fatal("the page shows no configuration")
+	}
+	c, problems := load(t, m[1])
+	for _, role := range []config.Role{config.RoleAPI, config.RoleTasks, config.RoleConductor} {
+		problems = append(problems, c.Check(role)...)
+	}
+	for _, p := range problems {
+		if !strings.Contains(p.Text, "there is no /") && !strings.HasPrefix(p.Text, "there is no folder") && p.Key != "bus.user" {
+			t.Error(p)
+		}
+	}
+}

@@ -138,6 +138,8 @@ func (im *importer) take(o option) bool {
 		if strings.EqualFold(o.value, "true") {
 			im.put("log", "level", "debug")
 		}
+	case "oslo_messaging_rabbit.amqp_durable_queues":
+		im.put("bus", "durable", strings.EqualFold(o.value, "true"))
 	case "oslo_messaging_rabbit.ssl_ca_file", "oslo_messaging_rabbit.kombu_ssl_ca_certs":
 		im.once("bus", "ca_file", o.value)
 	case "DEFAULT.bind_host", "DEFAULT.bind_port", "DEFAULT.guest_id", "DEFAULT.enable_secure_rpc_messaging",

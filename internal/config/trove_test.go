@@ -35,6 +35,8 @@ trove_conductor_workers = 3
 network_label_regex = .*
   more of it
 debug = true
+[oslo_messaging_rabbit]
+amqp_durable_queues = True
 [database]
 connection = mysql+pymysql://trove:geheim@127.0.0.1:3306/trove?charset=utf8
 [keystone_authtoken]
@@ -65,7 +67,7 @@ func TestImportTrove(t *testing.T) {
 	want.API.Listen, want.API.Quota, want.API.Container, want.API.Region = "127.0.0.1:8779", 12, "db_backups", "RegionTwo"
 	want.Conductor.Workers, want.Log.Level = 3, "debug"
 	want.Bus = config.Bus{
-		Kind: "amqp", Hosts: []string{"10.0.0.5:5672", "10.0.0.6"}, User: "stack", VHost: "/", Exchange: "trove", Trusted: true,
+		Kind: "amqp", Hosts: []string{"10.0.0.5:5672", "10.0.0.6"}, User: "stack", VHost: "/", Exchange: "trove", Trusted: true, Durable: true,
 		PasswordFile: filepath.Join(dir, "bus.password"), Password: config.NewSecret("p@ss"),
 		TroveTaskManagerKeyFile: filepath.Join(dir, "trove-taskmanager.key"),
 		TroveTaskManagerKey:     config.NewSecret("bzH6y0SGmjuoY0FNSTptrhgieGXNDX6PIhvz"),
