@@ -34,6 +34,15 @@ func (w *world) clean(replaced bool) []coffer.BackupID {
 	if len(s.Strangers) > 0 || len(s.Kept) > 0 {
 		w.t.Errorf("the sweep leaves strangers %q, kept %q", s.Strangers, s.Kept)
 	}
+	if replaced { // intents and tombstones go a grace after that was first seen
+		within(w.t, 10*time.Second, "nothing is left of what FAILED", func() bool {
+			gone := !slices.ContainsFunc(bad, func(id coffer.BackupID) bool { return len(w.objects(id)) > 0 })
+			if !gone {
+				w.sweep()
+			}
+			return gone
+		})
+	}
 	for _, id := range bad {
 		left := w.objects(id)
 		if !replaced {
