@@ -17,7 +17,7 @@ import (
 type files struct {
 	Dir    string    `json:"dir"`
 	Node   string    `json:"node"`            // which folder that was, whatever bears its name later
-	Sealed time.Time `json:"sealed,omitzero"` // when all was in its place; zero is not yet
+	Sealed time.Time `json:"sealed,omitzero"` // when all was in its place, by the folder's clock; zero is not yet
 }
 
 // discarder is an engine that can take a restore's files back: those of a folder
@@ -46,8 +46,8 @@ func (a *Agent) restoreFiles(ctx context.Context, o message.Order, e *entry, d *
 	}
 	t := a.target(dir, d, total)
 	t.UID, t.GID = filesOwner()
-	t.Sealed = func() error {
-		e.Files.Sealed = a.Now()
+	t.Sealed = func(at time.Time) error {
+		e.Files.Sealed = at
 		err := a.journal.put(*e)
 		a.step("sealed")
 		return err

@@ -142,8 +142,9 @@ type Target struct {
 	Progress func(Progress)
 	// Sealed, if set, is told when everything is in its place and durable, just
 	// before the folder loses the mark of an unfinished restore; its error fails
-	// the restore.
-	Sealed func() error
+	// the restore. No file of the restore was changed after that time, which is of
+	// the clock of the folder's filesystem.
+	Sealed func(at time.Time) error
 }
 
 // Layer is one backup of a chain as a restore reads it.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/engine"
@@ -45,7 +46,7 @@ func (f *Fake) Restore(ctx context.Context, target engine.Target, layers []engin
 		}
 	}
 	if target.Sealed != nil {
-		return target.Sealed()
+		return target.Sealed(time.Now())
 	}
 	return nil
 }

@@ -207,10 +207,8 @@ func (r *restorer) seal() error {
 	if err := unix.Syncfs(int(dir.Fd())); err != nil {
 		return coffer.Wrap("write the folder to disk", err)
 	}
-	if r.target.Sealed != nil {
-		if err := r.target.Sealed(); err != nil {
-			return coffer.Wrap("note that the folder is whole", err)
-		}
+	if err := r.tellSealed(); err != nil {
+		return coffer.Wrap("note that the folder is whole", err)
 	}
 	if err := r.root.Remove(incompleteMarker); err != nil {
 		return err

@@ -48,6 +48,35 @@ func (e *Engine) Discard(dir string, sealed time.Time) error {
 	return coffer.Wrap(opDiscard, empty(root))
 }
 
+// tellSealed tells that all is in place, and when: the mark is touched, so that the
+// time is of the same clock as those of the files.
+func (r *restorer) tellSealed() error {
+	if r.target.Sealed == nil {
+		return nil
+	}
+	if err := r.root.Chmod(incompleteMarker, 0o600); err != nil {
+		return err
+	}
+	fi, err := r.root.Lstat(incompleteMarker)
+	if err != nil {
+		return err
+	}
+	at, ok := changed(fi)
+	if !ok {
+		return coffer.E(coffer.KindUnsupported, "look at the mark", "this system does not say when files were changed")
+	}
+	return r.target.Sealed(at)
+}
+
+// changed is when a file was last written, renamed or given to somebody.
+func changed(fi fs.FileInfo) (time.Time, bool) {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return time.Time{}, false
+	}
+	return time.Unix(st.Ctim.Unix()), true
+}
+
 const opDiscard = "discard a failed restore's files"
 
 // unchanged wants that nothing below root was written, renamed or given to somebody
@@ -61,8 +90,7 @@ func unchanged(root *os.Root, since time.Time) error {
 		if err != nil {
 			return err
 		}
-		st, ok := fi.Sys().(*syscall.Stat_t)
-		if !ok || time.Unix(st.Ctim.Unix()).After(since) {
+		if at, ok := changed(fi); !ok || at.After(since) {
 			return coffer.E(coffer.KindConflict, "file "+name, "was changed since").
 				WithHint("the files are whole although their restore counts as failed; remove them yourself if nobody uses them")
 		}

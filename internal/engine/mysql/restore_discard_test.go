@@ -16,11 +16,11 @@ import (
 func sealedTarget(t *testing.T) (engine.Target, time.Time) {
 	t.Helper()
 	target, sealed := emptyTarget(t), time.Time{}
-	target.Sealed = func() error {
+	target.Sealed = func(at time.Time) error {
 		if _, err := os.Stat(filepath.Join(target.Dir, incompleteMarker)); err != nil {
 			t.Errorf("told that all is there, without the mark: %v", err)
 		}
-		sealed = time.Now()
+		sealed = at
 		return nil
 	}
 	if err := restore(t.Context(), fakeTool(t, "", saysOK), target, smallChain(t)); err != nil {
