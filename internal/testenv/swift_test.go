@@ -1,40 +1,41 @@
 package testenv_test
 
 import (
+	"errors"
 	"testing"
-	"time"
 
 	"github.com/cofferdb/coffer/internal/testenv"
 )
 
-// TestObjectStoresStart starts each store that tests use and asks each for what
-// only a whole one can answer.
-func TestObjectStoresStart(t *testing.T) {
+// counted is a server that counts its ends.
+type counted struct{ ends *int }
+
+func (c counted) Stop() { *c.ends++ }
+
+func TestSharedStartsOnceAndEndsWhatItStarted(t *testing.T) {
 	t.Parallel()
-	began := time.Now()
-	shared := testenv.Share(func() (*testenv.KeystoneServer, error) { return testenv.StartKeystone(testenv.KeystoneOptions{}) })
-	defer shared.Stop()
-	k := shared.For(t)
-	t.Logf("keystone after %v", time.Since(began))
-	if token, err := k.Token("alice", "alicepass", "farm-a"); err != nil || token == "" {
-		t.Errorf("token %q, %v", token, err)
-	}
-	if _, err := k.Token("alice", "alicepass", "farm-b"); err == nil {
-		t.Error("alice got a token for a project of others")
-	}
-	swift := testenv.Share(func() (*testenv.SwiftServer, error) {
-		return testenv.StartSwift(testenv.SwiftOptions{KeystoneURL: k.URL})
+	starts, ends := 0, 0
+	s := testenv.Share(func() (counted, error) {
+		starts++
+		return counted{&ends}, nil
 	})
-	defer swift.Stop()
-	swift.For(t)
-	t.Logf("swift after %v", time.Since(began))
-	rgw := testenv.Share(func() (*testenv.RadosgwServer, error) {
-		return testenv.StartRadosgw(testenv.RadosgwOptions{KeystoneURL: k.URL})
+	s.For(t)
+	s.For(t)
+	s.Stop()
+	if starts != 1 || ends != 1 {
+		t.Errorf("%d starts and %d ends, want one of each", starts, ends)
+	}
+	unused := testenv.Share(func() (counted, error) {
+		starts++
+		return counted{&ends}, nil
 	})
-	defer rgw.Stop()
-	r := rgw.For(t)
-	t.Logf("radosgw after %v", time.Since(began))
-	if u, err := r.User("u1"); err != nil || u.Access == "" {
-		t.Errorf("user %+v, %v", u, err)
+	unused.Stop()
+	broken := testenv.Share(func() (counted, error) { return counted{&ends}, errors.New("no") })
+	if _, err := broken.Get(); err == nil {
+		t.Error("no error of a start that failed")
+	}
+	broken.Stop()
+	if starts != 1 || ends != 1 {
+		t.Errorf("%d starts and %d ends, though nothing more was started", starts, ends)
 	}
 }
