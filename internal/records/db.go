@@ -17,11 +17,12 @@ type DB struct {
 	readers      *sql.DB
 	installation coffer.InstallationID
 
-	queue chan *write // SQLite's
-	stop  chan struct{}
-	once  sync.Once
-	mu    sync.RWMutex // held to enter a write, and to close stop
-	wg    sync.WaitGroup
+	queue             chan *write // SQLite's
+	written, readings *prepared   // SQLite's
+	stop              chan struct{}
+	once              sync.Once
+	mu                sync.RWMutex // held to enter a write, and to close stop
+	wg                sync.WaitGroup
 }
 
 // Open opens the SQLite file at path, makes it (mode 0600) when it is absent, and
@@ -33,6 +34,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 // begin makes records of opened pools: the schema is brought up to date first.
 func begin(ctx context.Context, in dialect, writer, readers *sql.DB, steps []migration) (*DB, error) {
 	d := &DB{dialect: in, writer: writer, readers: readers, queue: make(chan *write, maxBatch), stop: make(chan struct{})}
+	d.written, d.readings = newPrepared(writer), newPrepared(readers)
 	if err := applyMigrations(ctx, in, writer, steps); err != nil {
 		return nil, errors.Join(err, d.closePools())
 	}
@@ -58,7 +60,7 @@ func (d *DB) Close() error {
 }
 
 func (d *DB) closePools() error {
-	return coffer.Wrap("close the records", errors.Join(d.readers.Close(), d.writer.Close()))
+	return coffer.Wrap("close the records", errors.Join(d.readings.close(), d.written.close(), d.readers.Close(), d.writer.Close()))
 }
 
 // Installation is the name of this set of records, made with them.
@@ -83,7 +85,10 @@ func (d *DB) loadInstallation(ctx context.Context) error {
 
 // reading is a connection of the read pool, bound to one call.
 func (d *DB) reading(ctx context.Context) conn {
-	return conn{ctx: ctx, q: d.readers, dialect: d.dialect, alone: true}
+	if d.shared {
+		return conn{ctx: ctx, q: d.readers, dialect: d.dialect, alone: true}
+	}
+	return conn{ctx: ctx, q: d.readings, dialect: d.dialect}
 }
 
 // orNow is t, or the clock when the caller gave none.

@@ -130,9 +130,11 @@ func (d *DB) tryBatch(batch []*write) ([]error, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
+	defer d.written.catchUp(ctx)
 	errs := make([]error, len(batch))
+	q := d.written.within(tx)
 	for i, w := range batch {
-		if errs[i], err = underSavepoint(ctx, tx, w.run); err != nil {
+		if errs[i], err = underSavepoint(ctx, q, w.run); err != nil {
 			return nil, errors.Join(err, ignoreDone(tx.Rollback()))
 		}
 	}
@@ -144,8 +146,8 @@ func (d *DB) tryBatch(batch []*write) ([]error, error) {
 
 // underSavepoint runs one write. own is its own error, undone alone; all is one
 // that the whole transaction cannot survive.
-func underSavepoint(ctx context.Context, tx *sql.Tx, run func(conn) error) (own, all error) {
-	c := conn{ctx: ctx, q: tx}
+func underSavepoint(ctx context.Context, q querier, run func(conn) error) (own, all error) {
+	c := conn{ctx: ctx, q: q}
 	if _, err := c.exec(`SAVEPOINT w`); err != nil {
 		return nil, err
 	}
