@@ -43,7 +43,7 @@ func New(o Options) (*Bus, error) {
 	}
 	b := &Bus{o: o.withDefaults()}
 	b.reply = b.o.ReplyPrefix + coffer.NewNonce()
-	b.quiet = &quiet{log: b.o.Log, seen: map[string]int{}}
+	b.quiet = &quiet{log: b.o.Log, seen: map[string]hush{}}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.main = b.addLink()
 	return b, nil

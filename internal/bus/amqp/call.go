@@ -82,7 +82,7 @@ func (x *replyBox) forget(id string) {
 func (x *replyBox) take(d amqp091.Delivery) {
 	r, err := decodeReply(d.Body)
 	if err != nil {
-		x.quiet.warn("answer", "dropped an answer that cannot be read", "err", err, "from", d.UserId, "bytes", len(d.Body))
+		x.quiet.warn("answer", 1, "dropped an answer that cannot be read", "err", err, "from", d.UserId, "bytes", len(d.Body))
 		return
 	}
 	x.mu.Lock()

@@ -17,6 +17,9 @@ const contextPrefix = "_context_"
 // valueKey is the one argument under which a body travels that is no object.
 const valueKey = "coffer_value"
 
+// maxMethod bounds a method's name, which is logged.
+const maxMethod = 255
+
 // envelope is the outer message; Message is JSON text.
 type envelope struct {
 	Version string `json:"oslo.version"`
@@ -59,8 +62,8 @@ func decodeRequest(body []byte) (*request, error) {
 	if err := json.Unmarshal(inner, r); err != nil {
 		return nil, fmt.Errorf("read the inner message: %w", err)
 	}
-	if r.Method == "" {
-		return nil, fmt.Errorf("it names no method")
+	if r.Method == "" || len(r.Method) > maxMethod {
+		return nil, fmt.Errorf("it names no method, or one of more than %d bytes", maxMethod)
 	}
 	if r.Version == "" {
 		r.Version = "1.0"

@@ -150,6 +150,16 @@ func TestPausedNetwork(t *testing.T) {
 	b := dial(t, options(proxy.Addr()))
 	at := bus.Target{Topic: topic()}
 	bustest.Serve(t, dial(t, options(addr)), at, func(context.Context, bus.Message) (any, error) { return nil, nil })
+	serving := bustest.Serve(t, b, bus.Target{Topic: topic()}, nil)
+	starting := func() func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- b.Serve(ctx, bus.Target{Topic: topic()}, nil, nil) }()
+		return func() {
+			cancel()
+			wait(t, done, "Serve to end")
+		}
+	}
 	proxy.Pause()
 	for name, send := range map[string]func(context.Context) error{
 		"cast": func(ctx context.Context) error { return b.Cast(ctx, at, "m", nil) },
@@ -160,6 +170,13 @@ func TestPausedNetwork(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		stop()
+	}
+	for name, stop := range map[string]func(){"a Serve": serving, "one that had just begun": starting()} {
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("%s took %s to end", name, took)
+		}
 	}
 	proxy.Resume()
 	if err := b.Call(t.Context(), at, "m", nil, nil); err != nil {

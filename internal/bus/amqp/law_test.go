@@ -11,10 +11,10 @@ import (
 func TestLaw(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*amqp.Options){
-		"plain":       func(*amqp.Options) {},
-		"whole oslo":  func(o *amqp.Options) { o.HostName = "host-1" },
-		"encrypted":   func(o *amqp.Options) { o.Keys = oneKey("k") },
-		"two on link": func(o *amqp.Options) { o.PerLink = 1; o.Prefetch = 1; o.UserID = true },
+		"plain":     func(*amqp.Options) {},
+		"encrypted": func(o *amqp.Options) { o.Keys = oneKey("k") },
+		// A whole oslo server, under its account's name, each Serve with a connection.
+		"oslo": func(o *amqp.Options) { o.HostName, o.UserID, o.PerLink = "host-1", true, 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := broker(t).Addr()

@@ -35,7 +35,7 @@ func (s *server) handle(ctx context.Context, d amqp091.Delivery) {
 			s.drop(d, r.Method, err)
 			return
 		}
-		s.bus.quiet.warn(s.at.Topic+d.UserId+"refused", "refused a call", "topic", s.at.Topic, "from", d.UserId, "err", err)
+		s.bus.quiet.warn(s.at.Topic+" "+d.UserId+" refused", 1, "refused a call", "topic", s.at.Topic, "from", d.UserId, "err", err)
 		s.answer(ctx, r, answer{err: asError(err), class: class})
 		return
 	}
@@ -44,8 +44,18 @@ func (s *server) handle(ctx context.Context, d amqp091.Delivery) {
 	if r.MsgID != "" {
 		s.answer(ctx, r, a)
 	} else if a.err != nil {
-		s.bus.o.Log.WarnContext(ctx, "a message's handler failed", "topic", s.at.Topic, "method", r.Method, "kind", a.err.Kind, "err", a.err)
+		s.bus.quiet.warn(s.at.Topic+" "+d.UserId+" "+string(a.err.Kind), loud(a.err), "a message's handler failed",
+			"topic", s.at.Topic, "method", r.Method, "from", d.UserId, "kind", a.err.Kind, "err", a.err)
 	}
+}
+
+// loud is how many lines a minute tell of a cast's failure. One that a peer can cause
+// at will has one: its handler knows more of it.
+func loud(err *coffer.Error) int {
+	if coffer.IsKind(err, coffer.KindForbidden, coffer.KindInvalid, coffer.KindUnsupported) {
+		return 1
+	}
+	return 20
 }
 
 // decode reads a delivery. A call must be answerable: to a queue that is one for
@@ -82,7 +92,7 @@ func (s *server) admit(ctx context.Context, r *request) (key, class string, err 
 
 // drop says once that a message was thrown away.
 func (s *server) drop(d amqp091.Delivery, method string, err error) {
-	s.bus.quiet.warn(s.at.Topic+d.UserId+"drop", "dropped a message",
+	s.bus.quiet.warn(s.at.Topic+" "+d.UserId+" dropped", 1, "dropped a message",
 		"topic", s.at.Topic, "method", fmt.Sprintf("%.60s", method), "from", d.UserId, "bytes", len(d.Body), "err", err)
 }
 
@@ -149,7 +159,7 @@ func (s *server) write(ctx context.Context, queue string, r reply) {
 		s.answer(ctx, &request{MsgID: r.MsgID, ReplyQ: queue}, answer{err: asError(err)})
 	}
 	if err != nil {
-		s.bus.quiet.warn(s.at.Topic+"answer", "could not answer a call", "topic", s.at.Topic, "err", err)
+		s.bus.quiet.warn(s.at.Topic+" answer", 1, "could not answer a call", "topic", s.at.Topic, "err", err)
 	}
 }
 

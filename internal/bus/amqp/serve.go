@@ -3,6 +3,7 @@ package amqp
 import (
 	"context"
 	"slices"
+	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -79,47 +80,85 @@ func (b *Bus) Serve(ctx context.Context, at bus.Target, h bus.Handler, ready fun
 	return nil
 }
 
-// run serves on one session until that, the channel or ctx ends. The next session
-// begins at once; a channel alone that ended is an error of ours or the broker's.
-func (s *server) run(ctx context.Context, session *session) error {
+// reading is a channel on which a server's queues are consumed.
+type reading struct {
+	ch  *amqp091.Channel
+	in  [3]<-chan amqp091.Delivery // a nil one never delivers
+	err error
+}
+
+// open declares the queues and begins to read them.
+func (s *server) open(session *session) (r reading) {
 	const op = "read the queues"
 	ch, err := session.conn.Channel()
 	if err != nil {
-		return refused(op, err)
+		return reading{err: refused(op, err)}
 	}
-	defer s.leave(ctx, session, ch)
+	r.ch = ch
+	all := s.queues.all()
 	// Of the whole channel, not of each queue: else a busy server would keep
 	// messages that another one could take.
-	all := s.queues.all()
-	if err := ch.Qos(s.bus.o.Prefetch, 0, len(all) > 1); err != nil {
-		return refused(op, err)
+	if err = ch.Qos(s.bus.o.Prefetch, 0, len(all) > 1); err == nil {
+		err = s.bus.declare(ch, s.at, s.queues)
 	}
-	if err := s.bus.declare(ch, s.at, s.queues); err != nil {
-		return refused(op, err)
-	}
-	var in [3]<-chan amqp091.Delivery // a nil one never delivers
 	for i, name := range all {
-		if in[i], err = ch.Consume(name, "", false, false, false, false, nil); err != nil {
-			return refused(op, err)
+		if err == nil {
+			r.in[i], err = ch.Consume(name, "", false, false, false, false, nil)
 		}
+	}
+	if err != nil {
+		r.err = refused(op, err)
+	}
+	return r
+}
+
+// run serves on one session until that, the channel or ctx ends.
+func (s *server) run(ctx context.Context, session *session) error {
+	opened := make(chan reading, 1)
+	if !session.begin(func() { opened <- s.open(session) }) {
+		return session.why()
+	}
+	var r reading
+	select {
+	case r = <-opened:
+	case <-ctx.Done(): // a network that stands still must not keep us
+		session.begin(func() { s.leave(true, session, <-opened) })
+		return nil
+	}
+	defer func() {
+		left := make(chan struct{})
+		if session.begin(func() { defer close(left); s.leave(ctx.Err() != nil, session, r) }) {
+			select {
+			case <-left:
+			case <-time.After(leavePatience):
+			}
+		}
+	}()
+	if r.err != nil {
+		return r.err
 	}
 	s.served = true
 	if s.ready != nil {
 		s.ready()
 		s.ready = nil
 	}
+	return s.take(ctx, r)
+}
+
+// take handles one message after another.
+func (s *server) take(ctx context.Context, r reading) error {
 	for ctx.Err() == nil {
 		var d amqp091.Delivery
 		var ok bool
 		select {
 		case <-ctx.Done():
 			return nil
-		case d, ok = <-in[0]:
-		case d, ok = <-in[1]:
-		case d, ok = <-in[2]:
+		case d, ok = <-r.in[0]:
+		case d, ok = <-r.in[1]:
+		case d, ok = <-r.in[2]:
 		}
 		if !ok {
-			return coffer.E(coffer.KindUnavailable, op, "the broker ended it")
+			return coffer.E(coffer.KindUnavailable, "read the queues", "the broker ended it")
 		}
 		s.handle(ctx, d)
 		_ = d.Ack(false) // on a channel that has ended it comes again, and is a repeat
@@ -127,12 +166,19 @@ func (s *server) run(ctx context.Context, session *session) error {
 	return nil
 }
 
+// leavePatience is how long the end of Serve waits for the broker to give the
+// queues up; what hangs longer ends with the connection.
+const leavePatience = 3 * time.Second
+
 // leave closes the channel, which gives back what was not handled. At the end of
 // Serve the queue that is ours alone goes, and unless they are to be kept the
 // others as well, if nobody else reads them.
-func (s *server) leave(ctx context.Context, session *session, ch *amqp091.Channel) {
-	_ = ch.Close()
-	if ctx.Err() == nil {
+func (s *server) leave(forGood bool, session *session, r reading) {
+	if r.ch == nil {
+		return
+	}
+	_ = r.ch.Close()
+	if !forGood {
 		return
 	}
 	if s.queues.fanout != "" {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -372,6 +374,26 @@ func TestFaults(t *testing.T) {
 	}
 	if got := decodeFault(encodeFault(&coffer.Error{}, "")); got.Kind != coffer.KindInternal {
 		t.Errorf("no kind: %v", got)
+	}
+}
+
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	q, now := &quiet{seen: map[string]hush{}}, time.Now()
+	said, last := 0, 0
+	for range 100 {
+		if _, ok := q.count("a", 3, now); ok {
+			said++
+		}
+	}
+	if last, _ = q.count("a", 3, now.Add(2*time.Minute)); said != 3 || last != 97 {
+		t.Errorf("%d lines of 100, and %d left out; want 3 and 97", said, last)
+	}
+	for i := range 5 * quietKinds {
+		q.count(strconv.Itoa(i), 1, now)
+	}
+	if len(q.seen) > quietKinds {
+		t.Errorf("%d causes are remembered", len(q.seen))
 	}
 }
 
