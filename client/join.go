@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/rest"
 )
 
@@ -12,6 +13,11 @@ func (c *Client) Invite(ctx context.Context, r rest.Invite) (rest.Invitation, er
 	var out rest.InvitationBody
 	err := c.do(ctx, "invite an agent", call{method: http.MethodPost, path: "/joins", own: true, body: rest.InviteBody{Join: r}}, &out)
 	return out.Join, err
+}
+
+// Dismiss ends an agent's account at the broker and closes its connections.
+func (c *Client) Dismiss(ctx context.Context, a coffer.AgentID) error {
+	return c.do(ctx, "dismiss the agent", call{method: http.MethodDelete, path: "/agents" + id(a), own: true}, nil)
 }
 
 // Redeem joins as an agent, with no other right than the token's secret. h decides

@@ -16,6 +16,8 @@ type Enrolment interface {
 	Invite(ctx context.Context, project coffer.ProjectID, instance coffer.InstanceID, life time.Duration) (token string, expires time.Time, err error)
 	// Redeem lets the agent in that holds a token's secret.
 	Redeem(ctx context.Context, r rest.Redeem) (rest.Joined, error)
+	// Dismiss ends an agent's account and closes its connections.
+	Dismiss(ctx context.Context, agent coffer.AgentID) error
 }
 
 // redeemPath has the one request that needs no caller: the secret in its body is all
@@ -90,6 +92,19 @@ func (a *api) inviteBeside(r request, want rest.Invite, life time.Duration) (rep
 	in.Updated = in.Created
 	view := ownInstanceView(in)
 	return reply{http.StatusCreated, rest.InvitationBody{Join: rest.Invitation{Token: token, ExpiresAt: expires.UTC(), Instance: &view}}}, nil
+}
+
+// dismiss ends an agent's account, whether it was ever heard or not. It stays in the
+// list of those that were.
+func (a *api) dismiss(r request) (reply, error) {
+	const op = "dismiss the agent"
+	if !r.caller.Admin {
+		return reply{}, coffer.E(coffer.KindForbidden, op, "only an admin may")
+	}
+	if a.Enrol == nil {
+		return reply{}, coffer.E(coffer.KindUnsupported, op, "this server keeps no accounts of agents")
+	}
+	return reply{status: http.StatusNoContent}, a.Enrol.Dismiss(r.Context(), coffer.AgentID(r.PathValue("id")))
 }
 
 // redeem answers an agent that joins.

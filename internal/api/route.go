@@ -66,6 +66,7 @@ func ownRoutes() []route {
 		{http.MethodGet, p + "/instances/{id}", (*api).ownInstance, nil},
 		{http.MethodPost, p + "/joins", (*api).invite, nil},
 		{http.MethodGet, p + "/agents", (*api).agentList, nil},
+		{http.MethodDelete, p + "/agents/{id}", (*api).dismiss, nil},
 		{http.MethodPost, p + "/sweep", (*api).sweep, nil},
 	}
 }

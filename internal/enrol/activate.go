@@ -49,6 +49,9 @@ func (a *Activator) Run(ctx context.Context, ready func()) error {
 	}
 	mux := bus.Mux{}
 	bus.Handle(mux, message.Enrolled, func(ctx context.Context, r message.InstanceRef) (message.None, error) {
+		if _, agent := AgentOf(bus.Sender(ctx)); agent {
+			return message.None{}, coffer.E(coffer.KindForbidden, "look after an instance", "an agent rang")
+		}
 		a.ring(ctx, r.Instance)
 		return message.None{}, nil
 	})

@@ -217,8 +217,6 @@ func TestAccounts(t *testing.T) {
 		}
 	}
 	admin := s.peer(t, testenv.BrokerUserName, testenv.BrokerUserPassword)
-	guest := func(id coffer.InstanceID) string { return "guestagent." + string(id) }
-	host := func(w Who) string { return "hostagent." + string(w.Agent) }
 	for _, f := range []func(*amqp091.Channel) error{
 		func(ch *amqp091.Channel) error {
 			return ch.ExchangeDeclare("trove", "topic", false, false, false, false, nil)
@@ -233,21 +231,38 @@ func TestAccounts(t *testing.T) {
 		t.Error("the old password still opens")
 	}
 	p := s.peer(t, me.Account(), "pw")
-	exchange := func(name, kind string, passive bool) func(*amqp091.Channel) error {
-		return func(ch *amqp091.Channel) error {
-			if passive {
-				return ch.ExchangeDeclarePassive(name, kind, false, false, false, false, nil)
-			}
-			return ch.ExchangeDeclare(name, kind, false, kind != "topic", false, false, nil)
+	for _, c := range append(passes(me, mine), refuses(me, you, mine, theirs)...) {
+		if code := p.try(c.do); code != c.code {
+			t.Errorf("%s: the broker says %d, not %d", c.name, code, c.code)
 		}
 	}
-	body := amqp091.Publishing{Body: []byte("x")}
-	reply := me.ReplyPrefix() + "0"
-	for _, c := range []struct {
-		name string
-		do   func(*amqp091.Channel) error
-		code int
-	}{
+	t.Run("grant", func(t *testing.T) { s.grants(t, acc, p, me, mine) })
+}
+
+// attempt is one thing that an agent tries, and what the broker answers.
+type attempt struct {
+	name string
+	do   func(*amqp091.Channel) error
+	code int
+}
+
+func guest(id coffer.InstanceID) string { return "guestagent." + string(id) }
+
+func host(w Who) string { return "hostagent." + string(w.Agent) }
+
+func exchange(name, kind string, passive bool) func(*amqp091.Channel) error {
+	return func(ch *amqp091.Channel) error {
+		if passive {
+			return ch.ExchangeDeclarePassive(name, kind, false, false, false, false, nil)
+		}
+		return ch.ExchangeDeclare(name, kind, false, kind != "topic", false, false, nil)
+	}
+}
+
+// passes is all that an agent needs.
+func passes(me Who, mine coffer.InstanceID) []attempt {
+	body, reply := amqp091.Publishing{Body: []byte("x")}, me.ReplyPrefix()+"0"
+	return []attempt{
 		{"see the exchange", exchange("trove", "topic", true), 0},
 		{"its own topic", queue(host(me)), 0},
 		{"bound", bound(host(me), host(me)), 0},
@@ -267,7 +282,13 @@ func TestAccounts(t *testing.T) {
 		{"speak to the conductor", publish("trove", "trove-conductor", body), 0},
 		{"in its own name", publish("trove", "trove-conductor", amqp091.Publishing{UserId: me.Account()}), 0},
 		{"answer a call", publish("", "reply_plane", body), 0},
+	}
+}
 
+// refuses is every way to others that was found.
+func refuses(me, you Who, mine, theirs coffer.InstanceID) []attempt {
+	body, reply := amqp091.Publishing{Body: []byte("x")}, me.ReplyPrefix()+"0"
+	return []attempt{
 		{"declare the exchange", exchange("trove", "topic", false), 403},
 		{"delete the exchange", func(ch *amqp091.Channel) error { return ch.ExchangeDelete("trove", false, false) }, 403},
 		{"another exchange", exchange("evil", "fanout", false), 403},
@@ -305,17 +326,12 @@ func TestAccounts(t *testing.T) {
 		// The broker lets this pass, since agents answer calls this way: what was sent
 		// so is refused by its signature, or by the name of its sender.
 		{"write straight into a queue", publish("", guest(theirs), body), 0},
-	} {
-		if code := p.try(c.do); code != c.code {
-			t.Errorf("%s: the broker says %d, not %d", c.name, code, c.code)
-		}
 	}
-	t.Run("grant", func(t *testing.T) { s.grants(t, acc, p, me, mine, guest) })
 }
 
 // grants: new rights hold at once, also on connections that are open, and end with the
 // account.
-func (s *shared) grants(t *testing.T, acc *RabbitMQ, p *peer, me Who, mine coffer.InstanceID, guest func(coffer.InstanceID) string) {
+func (s *shared) grants(t *testing.T, acc *RabbitMQ, p *peer, me Who, mine coffer.InstanceID) {
 	next := coffer.InstanceID(newID())
 	if code := p.try(queue(guest(next))); code != 403 {
 		t.Errorf("before: %d", code)

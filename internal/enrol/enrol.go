@@ -91,7 +91,7 @@ func (d *Desk) Invite(ctx context.Context, project coffer.ProjectID, instance co
 
 // Redeem lets an agent in. Whoever holds the token's secret first wins: another agent
 // is KindConflict, a late one KindForbidden, an unknown token KindNotFound. The same
-// agent may ask again, and gets a new password each time.
+// agent may ask again while the token lasts, and gets a new password each time.
 func (d *Desk) Redeem(ctx context.Context, r rest.Redeem) (rest.Joined, error) {
 	const op = "let an agent in"
 	agent, err := AgentID(r.AgentKey)
@@ -101,6 +101,9 @@ func (d *Desk) Redeem(ctx context.Context, r rest.Redeem) (rest.Joined, error) {
 	j, err := d.Records.RedeemJoin(ctx, hashOf(r.Secret), agent, d.Now())
 	if err != nil {
 		return rest.Joined{}, err
+	}
+	if !d.Now().Before(j.Expires) { // also for who has used it: an agent that was dismissed stays out
+		return rest.Joined{}, coffer.E(coffer.KindForbidden, op, "the token has expired").WithHint("ask for a new token")
 	}
 	if j.Instance != "" {
 		if err := d.entrust(ctx, j, agent); err != nil {
@@ -158,6 +161,17 @@ func (d *Desk) Grant(ctx context.Context, agent coffer.AgentID) error {
 	for _, who := range []Who{{Agent: agent}, {Agent: agent, Host: true}} {
 		if err := d.Accounts.Grant(ctx, who, mine); err != nil && !coffer.IsKind(err, coffer.KindNotFound) {
 			return err
+		}
+	}
+	return nil
+}
+
+// Dismiss ends an agent's account and closes its connections. Its instances stay, and
+// nobody looks after them.
+func (d *Desk) Dismiss(ctx context.Context, agent coffer.AgentID) error {
+	for _, who := range []Who{{Agent: agent}, {Agent: agent, Host: true}} {
+		if err := d.Accounts.Remove(ctx, who); err != nil {
+			return coffer.Wrap("dismiss the agent", err)
 		}
 	}
 	return nil

@@ -228,10 +228,19 @@ func TestATokenWorksOnce(t *testing.T) {
 	if err != nil || again.Account != first.Account || again.Password == first.Password {
 		t.Errorf("the same agent again: %+v %v", again, err)
 	}
+	if err := p.admin.Dismiss(t.Context(), first.Agent); err != nil || len(p.ledger.password) != 0 {
+		t.Errorf("dismissed: %v, %v", p.ledger.password, err)
+	}
+	if err := p.client("token-of-a-member").Dismiss(t.Context(), first.Agent); !coffer.IsKind(err, coffer.KindForbidden) {
+		t.Errorf("a member dismisses: %v", err)
+	}
 	late := p.invite()
 	p.pass(DefaultLife + time.Second)
 	if _, err := Join(t.Context(), late.Token, JoinOptions{Dir: t.TempDir()}); !coffer.IsKind(err, coffer.KindForbidden) {
 		t.Errorf("a late one: %v", err)
+	}
+	if _, err := Join(t.Context(), inv.Token, JoinOptions{Dir: dir}); !coffer.IsKind(err, coffer.KindForbidden) || len(p.ledger.password) != 0 {
+		t.Errorf("a dismissed agent with its old token: %v", err)
 	}
 	unknown, err := ParseToken(inv.Token)
 	if err != nil {

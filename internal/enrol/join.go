@@ -22,7 +22,7 @@ type JoinOptions struct {
 }
 
 // Join redeems a token for the agent of a state folder and writes there what it is
-// given. It may be called again, with the same token until that is forgotten: the
+// given. It may be called again, with the same token until that expires: the
 // agent's id stays, its password is a new one.
 func Join(ctx context.Context, token string, o JoinOptions) (rest.Joined, error) {
 	t, err := ParseToken(token)
