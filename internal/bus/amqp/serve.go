@@ -48,7 +48,8 @@ func (r *recent) repeat(id string) bool {
 }
 
 // Serve implements bus.Bus. While the broker is away it waits for it; it returns
-// an error when the broker refuses what it needs, or the bus is closed.
+// an error when the broker refuses what it needs, or the bus is closed. When it ends
+// while the broker is away its queues stay there: casts then wait until they expire.
 func (b *Bus) Serve(ctx context.Context, at bus.Target, h bus.Handler, ready func()) error {
 	op := "serve " + at.Topic
 	l, release := b.reserve()
