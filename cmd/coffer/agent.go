@@ -14,10 +14,11 @@ import (
 )
 
 type agentCmd struct {
-	Run    agentRunCmd    `cmd:"" default:"withargs" help:"Run an agent (what \"coffer agent\" alone does)."`
-	Invite agentInviteCmd `cmd:"" help:"Make a token with which one host agent of another machine joins."`
-	Join   agentJoinCmd   `cmd:"" help:"Join a control plane of another machine, with a token."`
-	List   agentListCmd   `cmd:"" help:"List the agents that have been heard."`
+	Run     agentRunCmd     `cmd:"" default:"withargs" help:"Run an agent (what \"coffer agent\" alone does)."`
+	Invite  agentInviteCmd  `cmd:"" help:"Make a token with which one host agent of another machine joins."`
+	Join    agentJoinCmd    `cmd:"" help:"Join a control plane of another machine, with a token."`
+	List    agentListCmd    `cmd:"" help:"List the agents that have been heard."`
+	Dismiss agentDismissCmd `cmd:"" help:"End an agent's account at the broker, at once."`
 }
 
 type agentRunCmd struct {

@@ -110,3 +110,23 @@ func (c *agentJoinCmd) Run(e *environment) error {
 		Agent: j.Agent, Instance: j.Instance, Host: j.Host, Account: j.Account, Brokers: j.Brokers, Config: e.state.path(enrol.Config),
 	})
 }
+
+type agentDismissCmd struct {
+	Agent string `arg:"" help:"The agent's id."`
+}
+
+// Help is shown by --help.
+func (agentDismissCmd) Help() string {
+	return `Closes the agent's connections to the broker and removes its account, as when its machine was broken into or is gone. What runs there is lost and FAILS; its instances and their backups stay. To look after a database again, delete its instance and register it anew.
+
+` + exitHelp
+}
+
+// Run dismisses the agent.
+func (c *agentDismissCmd) Run(e *environment) error {
+	cl, err := e.client()
+	if err != nil {
+		return err
+	}
+	return cl.Dismiss(e.ctx, coffer.AgentID(c.Agent))
+}
