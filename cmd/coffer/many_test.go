@@ -353,7 +353,13 @@ func TestAgentsJoin(t *testing.T) {
 		left, err := filepath.Glob(filepath.Join(f.dir, "host", "hosted", "*-*"))
 		return err == nil && len(left) == 0
 	}, func() { t.Error("the deleted instance's server stays") })
-	for _, name := range []string{"host", "joined", "conductor", "taskmanager", "api"} {
+	id, err := os.ReadFile(filepath.Join(f.dir, "host", "agent", "id"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.stop("host")
+	f.coffer(url, "agent", "dismiss", strings.TrimSpace(string(id)))
+	for _, name := range []string{"joined", "conductor", "taskmanager", "api"} {
 		f.stop(name)
 	}
 }

@@ -96,7 +96,7 @@ func assemble(ctx context.Context, s settings) (_ *parts, err error) {
 		return nil, err
 	}
 	if s.Role != config.RoleAgent {
-		if p.db, err = openRecords(ctx, s.Config); err != nil {
+		if p.db, err = openRecords(ctx, s.Config, s.Log); err != nil {
 			return nil, err
 		}
 	}
