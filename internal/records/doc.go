@@ -1,6 +1,7 @@
 // Package records keeps the metadata: backups, jobs, instances, agents and what
 // binds them. It is one concrete type, [DB], over database/sql; no role ever sees
-// SQL.
+// SQL. They lie in a SQLite file, for one machine, or in PostgreSQL, MySQL or
+// MariaDB, for any number of processes ([OpenSource]).
 //
 // Three rules carry everything else:
 //
@@ -15,12 +16,21 @@
 //     occupies it, a project counts its backups. So no decision depends on a row
 //     that another transaction is about to insert.
 //
-// Writes go through one queue: whatever waits when the disk is ready is carried
-// out in one transaction, each write under a savepoint of its own, and one fsync
-// makes all of them durable. A write whose caller gave up before it began is
-// skipped; one that has begun is always waited for, so an answer is never
-// "maybe".
+// To SQLite one process writes at a time, through one queue: whatever waits when
+// the disk is ready is carried out in one transaction, each write under a savepoint
+// of its own, and one fsync makes all of them durable. On a server each write is a
+// transaction of its own and many run at once. They read what is committed, and a
+// statement that waited for a row sees it as it is then: the conditions rest on
+// that. A transaction that decides by what it reads, rather than by one condition,
+// takes the row first. One that gave way to another, be it as late as COMMIT, has
+// left nothing and is run again as a whole.
 //
-// The SQL is portable on purpose: no RETURNING, no upsert, no locking reads.
-// Times are Unix microseconds, booleans are 0 and 1, documents are JSON text.
+// A write whose caller gave up before it began is skipped; one that has begun is
+// always waited for. So an answer is never "maybe", but for one case: a connection
+// to a server that broke during COMMIT is KindUnknown. Moves can be asked again
+// after it, and so can a create with an Idempotency-Key.
+//
+// The SQL is one portable text on purpose: no RETURNING, no upsert, no SKIP LOCKED.
+// What differs is in dialect and in the folders of migrations. Times are Unix
+// microseconds, booleans are 0 and 1, documents are JSON text.
 package records

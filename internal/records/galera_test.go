@@ -35,7 +35,8 @@ type clusterConn struct {
 }
 
 func (cn clusterConn) Begin() (driver.Tx, error) {
-	tx, err := cn.Conn.Begin() //nolint:staticcheck // all that the wrapper needs
+	//lint:ignore SA1019 it is all that the wrapper needs
+	tx, err := cn.Conn.Begin()
 	return clusterTx{tx, cn.c}, err
 }
 

@@ -16,7 +16,7 @@ func TestPostgreSQLKeepsItsDataOverARestart(t *testing.T) {
 		begin := time.Now()
 		s = testenv.PostgreSQL(t, testenv.PostgresOptions{ExtraConfig: []string{"synchronous_commit = on"}})
 		t.Logf("ready after %v", time.Since(begin))
-		if s.Database(t) == s.Database(t) {
+		if one, two := s.Database(t), s.Database(t); one == two {
 			t.Error("two databases have one address")
 		}
 		s.Exec(t, "CREATE TABLE t (i INT PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)")
