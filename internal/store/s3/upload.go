@@ -188,3 +188,6 @@ func (s *Store) abort(ctx context.Context, op, bucket, key, id string) error {
 	}
 	return coffer.E(coffer.KindUnavailable, op, "the upload is still there")
 }
+
+// MaxParts is how many parts an object may have.
+func (s *Store) MaxParts(context.Context) (int, error) { return maxParts, nil }

@@ -115,9 +115,8 @@ func (s *Store) compare(ctx context.Context, op string, at place, t token, segme
 		if err != nil {
 			return err
 		}
-		of, ok := typed(e.Type, segmentType)
 		switch {
-		case !ok || of != t:
+		case e.Type != t.typeOf(segmentType, at.key):
 			return coffer.E(coffer.KindConflict, op, "%s is in the way: it is not of this upload", e.Key).WithHint("delete it, or take the backup again")
 		case wanted[e.Key]:
 			listed[e.Key] = e

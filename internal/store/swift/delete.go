@@ -29,8 +29,8 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	switch {
-	case f.upload != "":
-		if err := s.mark(ctx, op, at, f.upload, http.Header{}); err != nil {
+	case f.upload != "" && (f.static || f.prefix != ""): // else it is without bytes, and so without segments
+		if err := s.mark(ctx, op, at, f.upload, http.Header{}, false); err != nil {
 			return err
 		}
 		if err := s.remove(ctx, op, at, nil); err != nil {
@@ -96,10 +96,8 @@ const purgeRounds = 3
 // purge deletes the segments of an upload, then its marker, until nothing is
 // left. Segments of others, even under the same name, stay.
 func (s *Store) purge(ctx context.Context, op string, at place, t token) error {
-	mine := func(e entry) bool {
-		of, ok := typed(e.Type, segmentType)
-		return ok && of == t
-	}
+	kind := t.typeOf(segmentType, at.key)
+	mine := func(e entry) bool { return e.Type == kind }
 	for round := range purgeRounds {
 		n, err := s.removeAll(ctx, op, at.container, t.segmentPrefix(at.key), mine)
 		if err != nil {

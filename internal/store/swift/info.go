@@ -92,3 +92,14 @@ func (s *Store) ask(ctx context.Context) (static, error) {
 	}
 	return st, nil
 }
+
+// MaxParts is how many parts an object may have to be a static one, which reads
+// the same whatever the listings say; 0 is no limit, where only dynamic ones are
+// written.
+func (s *Store) MaxParts(ctx context.Context) (int, error) {
+	can, err := s.capabilities(ctx)
+	if err != nil || !can.offered {
+		return 0, err
+	}
+	return can.entries, nil
+}

@@ -144,6 +144,9 @@ func TestMoreThanAManifestHolds(t *testing.T) {
 	s := open(t, o)
 	text := finished(t, s, "b.xbstream.zst", 13)
 	wantText(t, s, "b.xbstream.zst", text)
+	if n, err := s.MaxParts(t.Context()); n != 12 || err != nil {
+		t.Errorf("a static manifest holds %d, %v; want 12", n, err)
+	}
 	r := rawOf(t, f, o)
 	if h := r.must(http.MethodHead, "/b.xbstream.zst", nil, "").Header; h.Get("X-Object-Manifest") == "" {
 		t.Errorf("13 segments, of which a manifest holds 12: %v", h)
@@ -161,8 +164,8 @@ func TestMoreThanAManifestHolds(t *testing.T) {
 func TestCrashes(t *testing.T) {
 	t.Parallel()
 	each(t, "crash", func(t *testing.T, s spot, r raw) {
-		u, _, _ := started(t, s, "p/dead.xbstream.zst", 2)
-		r.must(http.MethodDelete, "/p/dead_upload_"+u.Token+".xbstream.zst", nil, "")
+		started(t, s, "p/dead.xbstream.zst", 2)
+		r.must(http.MethodDelete, "/p/dead_upload", nil, "")
 		finished(t, s, "p/whole.xbstream.zst", 2)
 		finished(t, s, "p/half.xbstream.zst", 2)
 		r.must(http.MethodDelete, "/p/half.xbstream.zst", nil, "")
@@ -180,12 +183,43 @@ func TestCrashes(t *testing.T) {
 			}
 		}
 		slices.Sort(names)
-		if d := cmp.Diff([]string{"p/dead", "p/half"}, names); d != "" {
+		if d := cmp.Diff([]string{"p/dead.xbstream.zst", "p/half.xbstream.zst"}, names); d != "" {
 			t.Errorf("stale (-want +got):\n%s", d)
 		}
 		if d := cmp.Diff([]string{"p/whole.xbstream.zst", "p/whole_00000000", "p/whole_00000001"}, r.keys("")); d != "" {
 			t.Errorf("what is left (-want +got):\n%s", d)
 		}
+	})
+}
+
+// TestFamilies: the second upload of a family does not take the first one's
+// segments for its own, whatever a listing says: it asks for objects.
+func TestFamilies(t *testing.T) {
+	t.Parallel()
+	each(t, "family", func(t *testing.T, s spot, r raw) {
+		data, dataParts, dataText := started(t, s, "b.xbstream.zst", 3)
+		index, indexParts, indexText := started(t, s, "b.index", 2) // the first is open
+		if _, err := s.Complete(t.Context(), data, dataParts); err != nil {
+			t.Error(err)
+		}
+		third, thirdParts, thirdText := started(t, s, "b.v02.xbstream.zst", 2) // the first is whole
+		for _, u := range []store.Upload{{Name: "b.index", Token: data.Token}, {Name: "b.v02.xbstream.zst", Token: index.Token}} {
+			if _, err := s.Part(t.Context(), u, 0, 0, store.Bytes([]byte("X"))); !coffer.IsKind(err, coffer.KindNotFound) {
+				t.Errorf("a token of another upload: %v", err)
+			}
+			if err := s.Abort(t.Context(), u); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := s.Complete(t.Context(), index, indexParts); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Complete(t.Context(), third, thirdParts); err != nil {
+			t.Error(err)
+		}
+		wantText(t, s, "b.xbstream.zst", dataText)
+		wantText(t, s, "b.index", indexText)
+		wantText(t, s, "b.v02.xbstream.zst", thirdText)
 	})
 }
 

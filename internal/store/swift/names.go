@@ -2,6 +2,7 @@ package swift
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/cofferdb/coffer"
@@ -68,31 +69,55 @@ func (t token) segment(key string, i int) string {
 	return fmt.Sprintf("%s%07d", t.segmentPrefix(key), i)
 }
 
-// base is what a segment's key begins with: the object's name, to its first dot.
-func (t token) base(segment string) string {
-	return segment[:max(0, len(segment)-len(t.segment("", 0)))]
-}
-
 // maxIndex is the largest part: seven digits follow the 0.
 const maxIndex = 9_999_999
 
-// marker is the key of the upload itself.
+// marker is the key of the upload itself. One upload of a family can hold the
+// plain one, and so the plain names: who has it is a question to an object, which
+// servers answer at once, and not to a listing, which may lag.
 func (t token) marker(key string) string {
-	base, suffix := split(key)
-	return base + "_upload_" + string(t) + suffix
+	if t[nonceLen:] == plainly {
+		return family(key) + "upload"
+	}
+	return family(key) + "upload_" + string(t[:nonceLen])
 }
 
-// unmark is the key that an upload was begun for.
-func (t token) unmark(marker string) (key string, ok bool) {
-	base, suffix, ok := strings.Cut(marker, "_upload_"+string(t))
-	return base + suffix, ok
+const suffixParam = ";suffix="
+
+// typeOf is the content type of a segment or marker of key. It holds what their
+// own keys do not say: the upload, and how the object's key goes on.
+func (t token) typeOf(kind, key string) string {
+	kind += string(t)
+	if _, suffix := split(key); suffix != "" {
+		kind += suffixParam + escape(suffix)
+	}
+	return kind
+}
+
+// owner is the upload that a marker or segment is of, and the object's key.
+func (e entry) owner(kind string) (t token, key string, ok bool) {
+	if t, ok = typed(e.Type, kind); !ok {
+		return "", "", false
+	}
+	end := t.marker("")
+	if kind == segmentType {
+		end = t.segment("", 0)
+	}
+	_, escaped, _ := strings.Cut(e.Type, suffixParam)
+	suffix, err := url.PathUnescape(escaped)
+	if err != nil || len(e.Key) < len(end) {
+		return "", "", false
+	}
+	return t, e.Key[:len(e.Key)-len(end)] + suffix, true
 }
 
 // typed is the token in a content type of that kind.
 func typed(contentType, kind string) (token, bool) {
 	rest, ok := strings.CutPrefix(contentType, kind)
-	if t := token(rest); ok && t.valid() {
-		return t, true
+	if !ok {
+		return "", false
 	}
-	return "", false
+	rest, _, _ = strings.Cut(rest, ";")
+	t := token(rest)
+	return t, t.valid()
 }

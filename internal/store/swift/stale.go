@@ -47,12 +47,11 @@ func (s *Store) uploads(ctx context.Context, op, prefix string) ([]store.Upload,
 		if err != nil {
 			return nil, err
 		}
-		if t, ok := typed(e.Type, uploadType); ok {
-			key, _ := t.unmark(e.Key)
+		if t, key, ok := e.owner(uploadType); ok {
 			open[t] = store.Upload{Name: s.name(key), Token: string(t), Begun: modified(e.Modified)}
-		} else if t, ok := typed(e.Type, segmentType); ok {
+		} else if t, key, ok := e.owner(segmentType); ok {
 			if _, known := orphan[t]; !known {
-				orphan[t] = store.Upload{Name: s.name(t.base(e.Key)), Token: string(t), Begun: modified(e.Modified)}
+				orphan[t] = store.Upload{Name: s.name(key), Token: string(t), Begun: modified(e.Modified)}
 			}
 		} else if t, ok := typed(e.Type, largeType); ok {
 			whole[t] = true

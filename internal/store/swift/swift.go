@@ -6,12 +6,12 @@
 // static (SLO) where the server offers that and takes this many segments, else it
 // is a prefix (DLO). The segments of "p/<b>.xbstream.zst" lie beside it:
 //
-//	p/<b>_00000000, p/<b>_00000001, …         the first upload that uses <b>
-//	p/<b>_q<nonce>_00000000, …                any other, such as a second volume
-//	p/<b>_upload_<token>.xbstream.zst         an upload that is not ended; empty
+//	p/<b>_00000000, p/<b>_00000001, …   the first upload that uses <b>
+//	p/<b>_q<nonce>_00000000, …          any other, such as a second volume
+//	p/<b>_upload, p/<b>_upload_<nonce>  the uploads that are not ended; empty
 //
-// Each of these has a content type of ours that holds the upload's nonce, which
-// listings show. So segments and open uploads are told from objects, and from what
+// Each of these has a content type of ours that names the upload, which listings
+// show. So segments and open uploads are told from objects, and from what
 // others keep in the same container, without one more request; and no upload's
 // end can reach the segments of another.
 //

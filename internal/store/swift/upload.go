@@ -29,25 +29,43 @@ func (s *Store) Begin(ctx context.Context, name string, meta store.Meta) (store.
 	case !coffer.IsKind(err, coffer.KindNotFound):
 		return store.Upload{}, err
 	}
-	used, err := s.page(ctx, op, at.container, url.Values{"format": {"json"}, "limit": {"1"}, "prefix": {family(at.key)}})
-	if err != nil {
-		return store.Upload{}, err
-	}
 	t := newToken(plainly)
-	if len(used) > 0 {
+	err = s.mark(ctx, op, at, t, metaHeader(meta), true)
+	if coffer.IsKind(err, coffer.KindExists) {
 		t = newToken(qualified)
+		err = s.mark(ctx, op, at, t, metaHeader(meta), true)
 	}
-	return store.Upload{Name: name, Token: string(t)}, s.mark(ctx, op, at, t, metaHeader(meta))
+	return store.Upload{Name: name, Token: string(t)}, err
 }
 
-// mark writes the upload's marker.
-func (s *Store) mark(ctx context.Context, op string, at place, t token, h http.Header) error {
-	h.Set("Content-Type", uploadType+string(t))
+// mark writes the upload's marker; a new one only where neither it nor a first
+// segment is. KindExists: another upload has these names.
+func (s *Store) mark(ctx context.Context, op string, at place, t token, h http.Header, fresh bool) error {
+	h.Set("Content-Type", t.typeOf(uploadType, at.key))
+	if fresh {
+		h.Set("If-None-Match", "*")
+		for _, key := range []string{t.marker(at.key), t.segment(at.key, 0)} {
+			switch _, err := s.head(ctx, op, place{at.container, key}); {
+			case err == nil:
+				return coffer.E(coffer.KindExists, op, "another upload has these names")
+			case !coffer.IsKind(err, coffer.KindNotFound):
+				return err
+			}
+		}
+	}
 	_, err := s.simple(ctx, op, call{method: http.MethodPut, at: place{at.container, t.marker(at.key)}, header: h})
 	return err
 }
 
+// unmark removes the upload's marker, if it is its own.
 func (s *Store) unmark(ctx context.Context, op string, at place, t token) error {
+	_, err := s.marked(ctx, op, at, t)
+	if coffer.IsKind(err, coffer.KindNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	return s.remove(ctx, op, place{at.container, t.marker(at.key)}, nil)
 }
 
@@ -66,7 +84,7 @@ func (s *Store) marked(ctx context.Context, op string, at place, t token) (found
 		return found{}, noUpload(op)
 	}
 	m, err := s.head(ctx, op, place{at.container, t.marker(at.key)})
-	if coffer.IsKind(err, coffer.KindNotFound) {
+	if coffer.IsKind(err, coffer.KindNotFound) || err == nil && m.kind != t.typeOf(uploadType, at.key) {
 		return m, noUpload(op)
 	}
 	return m, err
@@ -100,7 +118,7 @@ func (s *Store) Part(ctx context.Context, u store.Upload, i int, off int64, b st
 	}
 	_, err = s.simple(ctx, op, call{
 		method: http.MethodPut, at: place{at.container, t.segment(at.key, i)}, body: b,
-		header: http.Header{"Etag": {part.MD5}, "Content-Type": {segmentType + string(t)}},
+		header: http.Header{"Etag": {part.MD5}, "Content-Type": {t.typeOf(segmentType, at.key)}},
 	})
 	return part, err
 }
