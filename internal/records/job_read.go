@@ -84,18 +84,6 @@ func (d *DB) Due(ctx context.Context, now time.Time, limit int) ([]coffer.Job, e
 	return out, coffer.Wrap("list due jobs", err)
 }
 
-// Ring takes the bell of a job that is due now, for one caller, and sets when it is
-// rung next if nobody has claimed the job by then. Of several task managers that
-// found it due one gets true and sends; false is for the others.
-func (d *DB) Ring(ctx context.Context, job coffer.JobID, now, next time.Time) (bool, error) {
-	var mine bool
-	err := d.write(ctx, "take the bell", func(c conn) (err error) {
-		mine, err = c.changed(`UPDATE outbox SET due = ? WHERE job = ? AND due <= ?`, micros(next), job, micros(now))
-		return err
-	})
-	return mine && err == nil, err
-}
-
 // Rang sets when a job's bell is rung next, if nobody has claimed it by then. Of
 // several callers that find it due one is answered true: that one rings.
 func (d *DB) Rang(ctx context.Context, job coffer.JobID, now, next time.Time) (mine bool, err error) {

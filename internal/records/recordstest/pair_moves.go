@@ -125,7 +125,7 @@ func testPairBell(t *testing.T, p *pair) {
 		var fs []func()
 		for i := range 6 {
 			fs = append(fs, func() {
-				ok, err := p.handle(i).Ring(p.ctx, coffer.JobID(b.ID), at, at.Add(time.Minute))
+				ok, err := p.handle(i).Rang(p.ctx, coffer.JobID(b.ID), at, at.Add(time.Minute))
 				if err != nil {
 					t.Error(err)
 				}
@@ -140,7 +140,7 @@ func testPairBell(t *testing.T, p *pair) {
 		}
 		at = at.Add(time.Minute)
 	}
-	p.no(p.db.Ring(p.ctx, "none", at, at))
+	p.no(p.db.Rang(p.ctx, "none", at, at))
 }
 
 // testPairEvents writes one diary from two sides: no number is lost or given twice.
