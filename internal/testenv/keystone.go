@@ -135,7 +135,7 @@ func (k *KeystoneServer) serve(KeystoneOptions) error {
 		return err
 	}
 	err = k.start("keystone", []string{"OS_KEYSTONE_CONFIG_FILES=" + k.path("keystone.conf")}, "uwsgi",
-		"--plugins", "python3", "--http-socket", fmt.Sprintf("127.0.0.1:%d", k.port), "--master", "--die-on-term",
+		"--plugins", "python3", "--http-socket", fmt.Sprintf("127.0.0.1:%d", k.port), "--master", "--no-orphans", "--die-on-term",
 		"--processes", "1", "--threads", "1", "--enable-threads", "--lazy-apps", "--buffer-size", "65535",
 		"--add-header", "Connection: close", "--need-app", "--disable-logging", "--wsgi-file", app)
 	if err != nil {

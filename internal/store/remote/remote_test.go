@@ -62,7 +62,7 @@ func get(t *testing.T, c *http.Client, url string, body io.Reader) ([]byte, erro
 // stops in mid-answer, and one that gives a byte now and then. Each is given up.
 func TestSilentPeer(t *testing.T) {
 	t.Parallel()
-	const patience = 200 * time.Millisecond
+	const patience = 300 * time.Millisecond
 	gone := make(chan struct{})
 	t.Cleanup(func() { close(gone) })
 	for name, h := range map[string]http.HandlerFunc{
@@ -130,7 +130,7 @@ func (p *pausing) Read(b []byte) (int, error) {
 // against the server.
 func TestOwnPauses(t *testing.T) {
 	t.Parallel()
-	const patience = 250 * time.Millisecond
+	const patience = 800 * time.Millisecond
 	s := server(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = w.Write(make([]byte, 100))

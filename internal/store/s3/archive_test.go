@@ -51,6 +51,9 @@ func written(t *testing.T, p archive.Place, id coffer.BackupID, plain []byte) (*
 func TestArchive(t *testing.T) {
 	t.Parallel()
 	s := places(t, "archive", "archive")(t)
+	if n, err := s.MaxParts(t.Context()); n != 10_000 || err != nil {
+		t.Errorf("an object may have %d parts, %v", n, err)
+	}
 	p := archive.Place{Store: s, Prefix: coffer.Prefix("demo", "")}
 	plain := make([]byte, 700_000)
 	rand.NewChaCha8([32]byte{1}).Read(plain)

@@ -281,7 +281,7 @@ func TestSilence(t *testing.T) {
 		}
 		return true
 	}}
-	full := s.store(t, s3.Options{Remote: remote.Options{Patience: 200 * time.Millisecond}})
+	full := s.store(t, s3.Options{Remote: remote.Options{Patience: time.Second}})
 	t.Cleanup(func() { close(gone) })
 	if _, err := full.Put(t.Context(), "x", store.Bytes([]byte("x")), nil); !coffer.IsKind(err, coffer.KindUnknown) {
 		t.Errorf("Put: %v (%s)", err, coffer.KindOf(err))
