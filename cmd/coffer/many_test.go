@@ -176,6 +176,27 @@ func (f *fleet) stop(name string) {
 	}
 }
 
+// survives stops the agent that runs a restored server, which answers on, and starts
+// it again.
+func (f *fleet) survives(restored string) {
+	f.t.Helper()
+	var r struct {
+		Instance struct{ Conn struct{ Socket string } }
+	}
+	if err := json.Unmarshal([]byte(restored), &r); err != nil || r.Instance.Conn.Socket == "" {
+		f.t.Fatalf("no socket in %s: %v", restored, err)
+	}
+	f.stop("agent")
+	c, err := net.Dial("unix", r.Instance.Conn.Socket)
+	if err != nil {
+		f.t.Errorf("the restored server ended with its agent: %v", err)
+	} else {
+		c.Close()
+	}
+	f.start("agent", "agent")
+	f.says("agent", "works")
+}
+
 // coffer is a command against one API.
 func (f *fleet) coffer(url string, args ...string) string {
 	f.t.Helper()
@@ -243,6 +264,7 @@ func TestRolesAreProcesses(t *testing.T) {
 	if !strings.Contains(out, `"socket"`) {
 		t.Errorf("the restore gave %s", out)
 	}
+	f.survives(out)
 	f.coffer(first, "instance", "delete", "copy")
 	poll(func() bool {
 		left, err := filepath.Glob(filepath.Join(f.dir, "agent", "hosted", "*-*"))

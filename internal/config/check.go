@@ -27,6 +27,7 @@ func (c Config) Check(role Role) []Problem {
 	r.storesOf(alone)
 	if role != RoleAgent {
 		r.enrol(role)
+		r.newBackups()
 	}
 	r.keys(role)
 	r.numbers()
@@ -162,12 +163,17 @@ func (r *reader) api(alone bool) {
 	case a.TokensFile != "":
 		r.private("api.tokens_file", a.TokensFile)
 	}
-	_, known := r.c.Stores[a.DefaultStore]
+}
+
+// newBackups is where they go: the API says it, and a task manager looks there.
+func (r *reader) newBackups() {
+	want, all := r.c.API.DefaultStore, strings.Join(sortedKeys(r.c.Stores), ", ")
+	_, known := r.c.Stores[want]
 	switch {
-	case a.DefaultStore != "" && !known:
-		r.problem("api.default_store", "there is no [stores."+a.DefaultStore+"]", "the stores are "+strings.Join(sortedKeys(r.c.Stores), ", "))
-	case a.DefaultStore == "" && len(r.c.Stores) > 1:
-		r.problem("api.default_store", "it is not said which store takes new backups", "set it to one of "+strings.Join(sortedKeys(r.c.Stores), ", "))
+	case want != "" && !known:
+		r.problem("api.default_store", "there is no [stores."+want+"]", "the stores are "+all)
+	case want == "" && len(r.c.Stores) > 1:
+		r.problem("api.default_store", "it is not said which store takes new backups", "set it to one of "+all)
 	}
 }
 
