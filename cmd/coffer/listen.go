@@ -13,6 +13,7 @@ import (
 	"github.com/cofferdb/coffer/internal/auth"
 	"github.com/cofferdb/coffer/internal/config"
 	"github.com/cofferdb/coffer/internal/pki"
+	"github.com/cofferdb/coffer/internal/taskmanager"
 	"github.com/cofferdb/coffer/rest"
 )
 
@@ -120,8 +121,8 @@ func (p *parts) handler(s settings, own ...auth.Entry) (http.Handler, error) {
 		Records: p.db, Bus: p.bus, Auth: known, Prober: p.stores,
 		Stores: p.stores.names(), Quota: c.Quota, Region: c.Region, BaseURL: c.BaseURL, DefaultContainer: c.Container, Log: s.Log,
 	}
-	if p.tasks != nil {
-		cfg.Sweeper = sweeper{p}
+	if p.sweeps != nil {
+		cfg.Sweeper = sweeper{p.sweeps}
 	}
 	if p.desk != nil {
 		cfg.Enrol = p.desk
@@ -146,11 +147,11 @@ func (c callers) Authenticate(ctx context.Context, r *http.Request) (who auth.Ca
 }
 
 // sweeper gives the API the task manager's sweep.
-type sweeper struct{ p *parts }
+type sweeper struct{ t *taskmanager.TaskManager }
 
 // Sweep is one pass.
 func (s sweeper) Sweep(ctx context.Context) (rest.Sweep, error) {
-	r, err := s.p.tasks.Sweep(ctx)
+	r, err := s.t.Sweep(ctx)
 	return rest.Sweep{
 		Places: r.Places, Wiped: r.Wiped, Forgotten: r.Forgotten, Waiting: r.Waiting, Kept: r.Kept, Strangers: r.Strangers,
 	}, err

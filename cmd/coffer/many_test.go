@@ -260,6 +260,9 @@ func TestRolesAreProcesses(t *testing.T) {
 	}
 	f.broker.Resume()
 	f.coffer(first, "backup", "wait", ids[0].ID)
+	if out := f.coffer(first, "sweep"); !strings.Contains(out, `"places": 1`) {
+		t.Errorf("an API alone sweeps: %s", out)
+	}
 	out := f.coffer(second, "restore", ids[0].ID, "--name", "copy")
 	if !strings.Contains(out, `"socket"`) {
 		t.Errorf("the restore gave %s", out)

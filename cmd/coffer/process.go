@@ -142,7 +142,12 @@ func (f configFlag) load(byDefault bool) (config.Config, error) {
 	if path == "" && byDefault && exists(defaultConfig) {
 		path = defaultConfig
 	}
-	return config.Load(path, os.Environ())
+	env := os.Environ()
+	c, err := config.Load(path, env)
+	for _, name := range config.SecretVariables(env) {
+		os.Unsetenv(name) // our children shall not have it
+	}
+	return c, err
 }
 
 // check refuses what the role could not work with.

@@ -68,6 +68,7 @@ type parts struct {
 	settler    *settle.Settler
 	conductor  *conductor.Conductor
 	tasks      *taskmanager.TaskManager
+	sweeps     *taskmanager.TaskManager // for whoever asks the API
 	agent      *agent.Agent
 	desk       *enrol.Desk
 	recipients int
@@ -136,14 +137,18 @@ func (p *parts) roles(s settings) (err error) {
 		}
 	}
 	if all || s.Role == config.RoleTasks {
-		p.manage(s, boot)
+		p.tasks = p.manage(s, boot)
+		p.sweeps = p.tasks
+	}
+	if s.Role == config.RoleAPI {
+		p.sweeps = p.manage(s, boot) // which does not run
 	}
 	return nil
 }
 
 // manage makes the task manager. One that shares a state folder with an agent has
 // its name, and the lock on the folder proves that every earlier life has ended.
-func (p *parts) manage(s settings, boot string) {
+func (p *parts) manage(s settings, boot string) *taskmanager.TaskManager {
 	id := coffer.AgentID(coffer.NewUUID())
 	var dead func(coffer.Runner) bool
 	if p.agent != nil {
@@ -151,13 +156,14 @@ func (p *parts) manage(s settings, boot string) {
 		dead = func(r coffer.Runner) bool { return r.Agent() == id && r.Boot() != boot }
 	}
 	c := s.Config.TaskManager
-	p.tasks = &taskmanager.TaskManager{
+	t := &taskmanager.TaskManager{
 		ID: id, Boot: boot, Records: p.db, Bus: p.bus, Stores: p.stores, Settler: p.settler,
 		Keys: p.ring, Log: s.Log, Now: time.Now, Dead: dead,
 		Caps: taskmanager.Caps{Host: c.MaxJobsPerHost, Store: c.MaxJobsPerStore, Fleet: c.MaxJobs},
 	}
-	p.tasks.Timings.MaxQueue = c.MaxQueue
-	tuneTasks(&p.tasks.Timings)
+	t.Timings.MaxQueue = c.MaxQueue
+	tuneTasks(&t.Timings)
+	return t
 }
 
 func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Keys) (*agent.Agent, *host.Host, error) {

@@ -75,6 +75,21 @@ func (r *reader) storeVariable(name, rest, value string) {
 	})
 }
 
+// SecretVariables are those names of env that hold a secret. A process that has
+// loaded its configuration unsets them, so that its children do not inherit them.
+func SecretVariables(env []string) (names []string) {
+	c := Default()
+	for _, line := range env {
+		name, _, _ := strings.Cut(line, "=")
+		section, key, _ := strings.Cut(strings.ToLower(strings.TrimPrefix(name, prefix)), "_")
+		at, known := sectionOf(&c, section)
+		if strings.HasPrefix(name, prefix) && known && section != "stores" && fieldsOf(at)[key].secret {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // secrets reads the files that hold secrets. One that the environment gives wins.
 func (r *reader) secrets() {
 	for _, name := range sections() {

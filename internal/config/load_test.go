@@ -177,6 +177,18 @@ func TestSecretFiles(t *testing.T) {
 	}
 }
 
+// A process can tell which variables its children must not see.
+func TestSecretVariables(t *testing.T) {
+	t.Parallel()
+	got := config.SecretVariables([]string{
+		"COFFER_BUS_PASSWORD=x", "COFFER_BUS_PASSWORD_FILE=/x", "COFFER_BUS_HOSTS=h", "COFFER_RECORDS_PASSWORD=y",
+		"COFFER_ENROL_MANAGEMENT_PASSWORD=z", "COFFER_STORES_A_KIND=file", "BUS_PASSWORD=x", "HOME=/", "COFFER_X",
+	})
+	if diff := cmp.Diff([]string{"COFFER_BUS_PASSWORD", "COFFER_RECORDS_PASSWORD", "COFFER_ENROL_MANAGEMENT_PASSWORD"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]config.Size{"0": 0, "17": 17, "1B": 1, "3 KiB": 3072, "256MiB": 256 << 20, "2 TiB": 2 << 40} {
