@@ -246,26 +246,25 @@ func TestLostOwnJobsAreTakenAgain(t *testing.T) {
 	})
 }
 
-// One that ends every task manager that takes it does not go round for ever.
-func TestALostOwnJobIsNotTakenForEver(t *testing.T) {
+// A verify that ends every task manager that takes it does not go round for ever; a
+// delete is gone on with until it is done.
+func TestALostVerifyIsNotTakenForEver(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
-	defer d.close()
-	ctx := t.Context()
-	d.tm.Dead = func(coffer.Runner) bool { return true }
-	b := d.completed("")
-	j, err := d.db.CreateJob(ctx, records.NewJob{Kind: coffer.JobDelete, Project: project, Backup: b, Now: time.Now()})
-	d.must(err)
-	n := 0
-	for ; d.job(j.ID).State == coffer.New && n < 20; n++ {
-		_, err := d.db.Claim(ctx, j.ID, "dead/1", time.Now())
+	for kind, want := range map[coffer.JobKind]coffer.State{coffer.JobVerify: coffer.Failed, coffer.JobDelete: coffer.New} {
+		d := newDesk(t)
+		ctx := t.Context()
+		d.tm.Dead = func(coffer.Runner) bool { return true }
+		j, err := d.db.CreateJob(ctx, records.NewJob{Kind: kind, Project: project, Backup: d.completed(""), Now: time.Now()})
 		d.must(err)
-		d.must(d.tm.Rescue(ctx))
-	}
-	row, err := d.db.BackupByID(ctx, b)
-	d.must(err)
-	if got := d.job(j.ID); got.State != coffer.Failed || n != maxTries+1 || row.State != coffer.DeleteFailed {
-		t.Errorf("after %d times the job is %s and the backup %s", n, got.State, row.State)
+		for n := 0; d.job(j.ID).State == coffer.New && n < 2*maxTries; n++ {
+			_, err := d.db.Claim(ctx, j.ID, "dead/1", time.Now())
+			d.must(err)
+			d.must(d.tm.Rescue(ctx))
+		}
+		if got := d.job(j.ID); got.State != want {
+			t.Errorf("after %d times the %s is %s", got.Spec.Tries, kind, got.State)
+		}
+		d.close()
 	}
 }
 

@@ -169,15 +169,20 @@ func (t *TaskManager) rescueSaving(ctx context.Context, j coffer.Job) error {
 	return err
 }
 
-// maxTries bounds how often a verify or a delete is taken again: one that ends every
-// task manager that takes it must not go round for ever.
+// maxTries bounds how often a verify is taken again: one that ends every task
+// manager that takes it must not go round for ever. A delete is, until it is done.
 const maxTries = 5
 
 // retake lets anybody take a lost verify or delete again, under its own id: each of
 // its steps can be repeated, also beside a runner that was stopped and wakes up.
 // What waits for it goes on waiting.
 func (t *TaskManager) retake(ctx context.Context, j coffer.Job) error {
-	if j.Spec.Tries < maxTries && !j.Cancel {
+	why := "it stopped beating"
+	switch {
+	case j.Cancel:
+	case j.Kind == coffer.JobVerify && j.Spec.Tries >= maxTries:
+		why = fmt.Sprintf("it was lost %d times", j.Spec.Tries+1)
+	default:
 		ok, err := t.Records.Requeue(ctx, j.ID, j.Runner, t.Now())
 		if err != nil || !ok {
 			return err // or it is somebody else's by now
@@ -186,10 +191,6 @@ func (t *TaskManager) retake(ctx context.Context, j coffer.Job) error {
 		return coffer.Wrap("keep the event", t.Records.AddEvents(ctx, j.ID, []coffer.Event{{
 			At: t.Now(), Level: coffer.Info, Code: "taken_again", Text: "the job is taken again from its beginning",
 		}}))
-	}
-	why := "it stopped beating"
-	if j.Spec.Tries >= maxTries {
-		why = fmt.Sprintf("it was lost %d times", j.Spec.Tries+1)
 	}
 	_, err := t.Records.Fail(ctx, j.ID, j.Runner, settle.Lost(why, t.Now()))
 	return err
