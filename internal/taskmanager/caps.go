@@ -26,10 +26,6 @@ type Caps struct {
 	Fleet int // of these in all
 }
 
-// DefaultCaps are two jobs a host. (That one instance has one backup at a time is a
-// rule of the records, not a cap.)
-func DefaultCaps() Caps { return Caps{Host: 2} }
-
 // beside reports whether a job runs beside a database, on an agent.
 func beside(k coffer.JobKind) bool { return k == coffer.JobBackup || k == coffer.JobRestore }
 
