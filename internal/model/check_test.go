@@ -143,6 +143,8 @@ func (w *world) checkState(b coffer.Backup, stale bool) {
 	switch {
 	case b.State == coffer.Completed && !stale:
 		w.checkContent(b.ID, b.Manifest)
+	case b.State == coffer.Failed && w.forgotten(b.ID): // nobody's to delete, so it must be good
+		w.checkContent(b.ID, "")
 	case b.State == coffer.Failed:
 		if a, err := w.open(b.ID, ""); err == nil {
 			a.Close()
@@ -154,6 +156,12 @@ func (w *world) checkState(b coffer.Backup, stale bool) {
 			}
 		}
 	}
+}
+
+// forgotten reports whether a backup FAILED before it had a runner, in older records
+// that were put back, though it had one and was brought to its end.
+func (w *world) forgotten(id coffer.BackupID) bool {
+	return w.snap != "" && w.jobRow(coffer.JobID(id)).Runner == "" && slices.Contains(w.objectsOf(id), "manifest")
 }
 
 // checkObjects finds what belongs to nobody.

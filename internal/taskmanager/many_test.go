@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/archive"
 	"github.com/cofferdb/coffer/internal/bus"
 	"github.com/cofferdb/coffer/internal/bus/local"
 	"github.com/cofferdb/coffer/internal/records"
@@ -359,5 +360,40 @@ func TestThePastIsPruned(t *testing.T) {
 		if list, err := d.db.Events(ctx, project, id, 0, 10); len(list) != want || err != nil {
 			t.Errorf("of one %d events are left, want %d: %v", len(list), want, err)
 		}
+	}
+}
+
+// A backup that FAILED before it had a runner has nothing in its store, unless older
+// records were put back: what is half made goes, what has a manifest is kept.
+func TestSweepsWhatOlderRecordsDoNotKnow(t *testing.T) {
+	t.Parallel()
+	for _, whole := range []bool{false, true} {
+		d := newDesk(t)
+		ctx := t.Context()
+		b, err := d.db.CreateBackup(ctx, records.NewBackup{Project: project, Instance: d.in, Name: "b", Store: "s", Quota: -1})
+		d.must(err)
+		j := d.job(coffer.JobID(b.ID))
+		j.Runner = runner
+		w, _ := d.finished(j)
+		if whole {
+			if out, err := w.Commit(ctx); out != archive.Done {
+				t.Fatal(out, err)
+			}
+		} else {
+			defer w.Abort(context.WithoutCancel(ctx))
+		}
+		_, err = d.db.Cancel(ctx, project, j.ID, time.Now())
+		d.must(err)
+		d.must(d.db.Heartbeat(ctx, coffer.Agent{ID: "a", Boot: "2"}))
+		d.tm.Timings.Grace = time.Nanosecond
+		var rep SweepReport
+		for range 2 {
+			rep, err = d.tm.Sweep(ctx)
+			d.must(err)
+		}
+		if left := d.names(); whole != (len(left) > 0) || whole != (len(rep.Kept) == 1) {
+			t.Errorf("whole %v: left are %q, said to be kept %q", whole, left, rep.Kept)
+		}
+		d.close()
 	}
 }

@@ -110,14 +110,34 @@ func (t *TaskManager) sweepRow(ctx context.Context, b coffer.Backup, rep *SweepR
 	if err != nil {
 		return coffer.Wrap("read the backup's job", err)
 	}
-	if j.Runner == "" {
-		return t.Records.Swept(ctx, b.ID) // nobody ever wrote a byte
-	}
 	place, err := settle.Place(ctx, t.Stores, b.Store, b.Project, b.Container)
 	if err != nil {
 		return err
 	}
+	if j.Runner == "" {
+		return t.sweepUnbegun(ctx, place, b.ID, rep)
+	}
 	return t.wipe(ctx, place, b.ID, j.Runner, true, rep)
+}
+
+// sweepUnbegun is for a backup that FAILED before these records gave it a runner. If
+// they are older ones that were put back, it may have had one all the same, who may
+// even have brought it to a good end: then it is kept, and said.
+func (t *TaskManager) sweepUnbegun(ctx context.Context, place archive.Place, id coffer.BackupID, rep *SweepReport) error {
+	f, err := archive.Look(ctx, place, id)
+	switch {
+	case err != nil:
+		return err
+	case f.Manifest != nil && !f.Dead:
+		rep.Kept = append(rep.Kept, "backup "+string(id)+" is FAILED in these records and has a manifest in its store: older records were put back")
+		return nil
+	case f.Intent != nil:
+		return t.wipe(ctx, place, id, f.Intent.Runner, true, rep)
+	case f.DataPresent || f.Dead || !t.longGone(id):
+		return nil // or not yet: its runner may only now begin to write
+	}
+	t.forgetGone(id)
+	return t.Records.Swept(ctx, id)
 }
 
 func (t *TaskManager) sweepPlace(ctx context.Context, p records.Place, rep *SweepReport) error {
@@ -210,6 +230,12 @@ func (t *TaskManager) longGone(id coffer.BackupID) bool {
 	return ok && time.Since(at) >= t.Timings.Grace
 }
 
+func (t *TaskManager) forgetGone(id coffer.BackupID) {
+	t.sweeping.Lock()
+	defer t.sweeping.Unlock()
+	delete(t.gone, id)
+}
+
 // maxGone bounds how many are remembered; beyond it the graces begin anew.
 const maxGone = 100_000
 
@@ -271,9 +297,7 @@ func (t *TaskManager) forget(ctx context.Context, place archive.Place, id coffer
 		return coffer.Wrap("forget the dead backup "+string(id), err)
 	}
 	rep.Forgotten++
-	t.sweeping.Lock()
-	delete(t.gone, id)
-	t.sweeping.Unlock()
+	t.forgetGone(id)
 	if !row {
 		return nil
 	}
