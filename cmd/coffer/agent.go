@@ -58,6 +58,7 @@ func (c *agentRunCmd) configure(e *environment) (cfg config.Config, where string
 			return cfg, "", coffer.E(coffer.KindInvalid, "run an agent", "it has not joined, and neither --config nor --server is given").
 				WithHint("join with a token: coffer agent join TOKEN; or: coffer agent --server %s", defaultState())
 		}
+		ownSecrets(cfg.Stores, e.state)
 		return cfg, "the broker at " + fmt.Sprint(cfg.Bus.Hosts), check(cfg, config.RoleAgent)
 	}
 	e.home(cfg.Agent.State, defaultState())

@@ -16,6 +16,8 @@ import (
 	"github.com/cofferdb/coffer/internal/records"
 	"github.com/cofferdb/coffer/internal/store"
 	"github.com/cofferdb/coffer/internal/store/file"
+	"github.com/cofferdb/coffer/internal/store/s3"
+	"github.com/cofferdb/coffer/internal/store/swift"
 )
 
 // defaultStore is the name of the one store of an embedded Coffer.
@@ -58,7 +60,19 @@ func openStore(c config.Store, create bool) (place, error) {
 		if err != nil {
 			return place{}, err
 		}
-		return place{failpointStore(f), "file://" + c.Path + "/"}, nil
+		return place{failpointStore(store.Limit(f, int64(c.Rate))), "file://" + c.Path + "/"}, nil
+	case config.S3:
+		s, err := s3.New(s3Options(c))
+		if err != nil {
+			return place{}, err
+		}
+		return place{patient(c, s), s3URL(c)}, nil
+	case config.Swift:
+		s, err := swift.New(swiftOptions(c))
+		if err != nil {
+			return place{}, err
+		}
+		return place{patient(c, s), swiftURL(c)}, nil
 	}
 	return place{}, coffer.E(coffer.KindInvalid, "", "there is no store of kind %q", c.Kind)
 }

@@ -209,27 +209,6 @@ func (r *reader) agent() {
 	}
 }
 
-func (r *reader) storesOf(alone bool) {
-	if alone && len(r.c.Stores) == 0 {
-		r.problem("stores", "there is none", `write [stores.default], kind = "file", path = "/srv/backups"`)
-	}
-	for _, name := range sortedKeys(r.c.Stores) {
-		s, key := r.c.Stores[name], "stores."+name
-		switch s.Kind {
-		case File:
-			if !filepath.IsAbs(s.Path) {
-				r.problem(key+".path", "it is no absolute path", "name the folder that every host reaches under this path")
-			} else if fi, err := os.Stat(s.Path); err != nil || !fi.IsDir() {
-				r.problem(key+".path", "there is no folder "+s.Path, "make it, or mount what holds it")
-			}
-		case "":
-			r.problem(key+".kind", "it is not said what it is", `set kind = "file"`)
-		default:
-			r.problem(key+".kind", "there is no store of kind "+quote(s.Kind), `it is "file"`)
-		}
-	}
-}
-
 func (r *reader) keys(role Role) {
 	k := r.c.Keys
 	if k.IdentityFile != "" && role != RoleAPI && role != RoleConductor {

@@ -145,12 +145,6 @@ type Records struct {
 	MaxConns     int    `toml:"max_conns"`
 }
 
-// Store is one place for backups. Each kind reads its own keys.
-type Store struct {
-	Kind string `toml:"kind"` // "file"
-	Path string `toml:"path"` // file: its folder
-}
-
 // Keys are the operator's keys, as files of age's.
 type Keys struct {
 	IdentityFile   string   `toml:"identity_file"`    // opens what is stored: restores, verifies

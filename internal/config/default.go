@@ -29,4 +29,6 @@ const (
 	Socket = "socket" // a server of this machine; hosts[0] is its socket. Not for files
 	AMQP   = "amqp"   // RabbitMQ
 	File   = "file"   // a folder
+	S3     = "s3"     // a bucket of a server that speaks S3
+	Swift  = "swift"  // a container of OpenStack's Swift, or of radosgw
 )

@@ -154,3 +154,14 @@ func setList(p *[]string, v any) error {
 	}
 	return bad
 }
+
+// Text is a key's value as the environment or a file's text would give it.
+func Text(v any) string {
+	switch v := v.(type) {
+	case Size:
+		return strconv.FormatInt(int64(v), 10)
+	case []string:
+		return strings.Join(v, ",")
+	}
+	return fmt.Sprint(v)
+}

@@ -68,6 +68,10 @@ func (t Token) client(insecure bool) (*http.Client, error) {
 	}}, nil
 }
 
+// secretFiles are the keys of a store that name a secret of this machine. Which
+// those are is nobody else's to say.
+var secretFiles = [...]string{"credentials_file", "secret_file"}
+
 // check holds the answer against what is known: who we are, whom the token trusts,
 // and that verbs could be believed.
 func check(j rest.Joined, key, fingerprint string) error {
@@ -78,6 +82,13 @@ func check(j rest.Joined, key, fingerprint string) error {
 	}
 	if who, ok := AgentOf(j.Account); j.Agent != want || !ok || who.Agent != want || who.Host != j.Host {
 		return coffer.E(coffer.KindInternal, op, "it is for another agent: %s", j.Agent)
+	}
+	for name, keys := range j.Stores {
+		for _, key := range secretFiles {
+			if keys[key] != "" { // it would be sent to a server that the answer names, too
+				return coffer.E(coffer.KindForbidden, op, "it names a %s of this machine for the store %s", key, name)
+			}
+		}
 	}
 	if fingerprint != "" {
 		block, _ := pem.Decode([]byte(j.CA))
