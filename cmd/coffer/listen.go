@@ -119,7 +119,7 @@ func (p *parts) handler(s settings, own ...auth.Entry) (http.Handler, error) {
 	}
 	cfg := api.Config{
 		Records: p.db, Bus: p.bus, Auth: known, Prober: p.stores,
-		Stores: p.stores.names(), Quota: c.Quota, HostCap: s.Config.TaskManager.MaxJobsPerHost, Region: c.Region, BaseURL: c.BaseURL, DefaultContainer: c.Container, Log: s.Log,
+		Stores: p.stores.names(), Quota: c.Quota, HostCap: s.Config.TaskManager.MaxJobsPerHost, Region: c.Region, BaseURL: c.BaseURL, DefaultContainer: c.Container, Log: s.Log, Now: clock,
 	}
 	if p.sweeps != nil {
 		cfg.Sweeper = sweeper{p.sweeps}

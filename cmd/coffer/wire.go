@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"time"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/agent"
@@ -105,7 +104,7 @@ func assemble(ctx context.Context, s settings) (_ *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.bus, p.closeBus = finishing{b}, closing
+	p.bus, p.closeBus = finishing{failpointBus(b)}, closing
 	if p.ring, err = openRing(s.Config.Keys, p.db, p.stores); err != nil {
 		return nil, err
 	}
@@ -125,11 +124,11 @@ func (p *parts) roles(s settings) (err error) {
 		}
 	}
 	if p.db != nil {
-		p.settler = &settle.Settler{Records: p.db, Stores: p.stores, Now: time.Now, Failpoint: failpoint}
+		p.settler = &settle.Settler{Records: p.db, Stores: p.stores, Now: clock, Failpoint: failpoint}
 	}
 	if all || s.Role == config.RoleConductor {
 		p.conductor = &conductor.Conductor{
-			Records: p.db, Bus: p.bus, Settler: p.settler, Keys: p.ring, Log: s.Log, Now: time.Now,
+			Records: p.db, Bus: p.bus, Settler: p.settler, Keys: p.ring, Log: s.Log, Now: clock,
 			Workers: s.Config.Conductor.Workers, Senders: senders(s.Config.Bus),
 		}
 		if p.desk != nil {
@@ -158,7 +157,7 @@ func (p *parts) manage(s settings, boot string) *taskmanager.TaskManager {
 	c := s.Config.TaskManager
 	t := &taskmanager.TaskManager{
 		ID: id, Boot: boot, Records: p.db, Bus: p.bus, Stores: p.stores, Settler: p.settler,
-		Keys: p.ring, Log: s.Log, Now: time.Now, Dead: dead,
+		Keys: p.ring, Log: s.Log, Now: clock, Dead: dead,
 		Caps: taskmanager.Caps{Host: c.MaxJobsPerHost, Store: c.MaxJobsPerStore, Fleet: c.MaxJobs},
 	}
 	t.Timings.MaxQueue = c.MaxQueue
@@ -184,7 +183,7 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 			Compression: string(codec.Zstd), Version: version(), StopWait: c.StopWait,
 			Options: engine.Options{MaxDDLWait: c.MaxDDLWait, MaxBlock: c.MaxBlock, MaxBlockNonTrans: c.MaxBlockNonTrans},
 		},
-		Log: s.Log, Now: time.Now, Failpoint: failpoint,
+		Log: s.Log, Now: clock, Failpoint: failpoint,
 	}
 	tuneAgent(&a.Config)
 	if !c.Host {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/bus"
@@ -85,7 +84,7 @@ func withPorts(hosts []string, tls bool) []string {
 func vouch(o *amqp.Options, s settings) error {
 	k := s.Config.Keys
 	if k.SigningKeyFile != "" && s.Role != config.RoleAgent && s.Role != config.RoleConductor {
-		signer, err := sign.Load(k.SigningKeyFile, time.Now)
+		signer, err := sign.Load(k.SigningKeyFile, clock)
 		if err != nil {
 			return err
 		}
@@ -96,7 +95,7 @@ func vouch(o *amqp.Options, s settings) error {
 		if err != nil {
 			return err
 		}
-		if o.Verifier, err = sign.NewVerifier(keys, time.Now); err != nil {
+		if o.Verifier, err = sign.NewVerifier(keys, clock); err != nil {
 			return err
 		}
 	}

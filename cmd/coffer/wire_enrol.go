@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/api"
@@ -54,7 +53,7 @@ func (p *parts) openDesk(s settings) (*enrol.Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &enrol.Desk{Records: p.db, Accounts: accounts, Offer: offer, Now: time.Now}, nil
+	return &enrol.Desk{Records: p.db, Accounts: accounts, Offer: offer, Now: clock}, nil
 }
 
 // openOffer is what every agent that joins is told.
@@ -73,7 +72,7 @@ func openOffer(c config.Config, ca, first string) (o enrol.Offer, err error) {
 		}
 	}
 	for name, st := range c.Stores {
-		o.Stores[name] = map[string]string{"kind": st.Kind, "path": st.Path}
+		o.Stores[name] = storeOffer(st)
 	}
 	o.VerifyKeys, err = verifyKeys(c.Keys)
 	return o, err
@@ -88,7 +87,7 @@ func verifyKeys(k config.Keys) (out []string, err error) {
 		}
 	}
 	if k.SigningKeyFile != "" && exists(k.SigningKeyFile) {
-		s, err := sign.Load(k.SigningKeyFile, time.Now)
+		s, err := sign.Load(k.SigningKeyFile, clock)
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +105,7 @@ func (p *process) activate(s settings) {
 	}
 	a := &enrol.Activator{
 		Records: p.parts.db, Bus: p.parts.bus, Prober: p.parts.stores, Store: p.parts.stores.first,
-		VersionID: api.VersionID, Log: s.Log, Now: time.Now,
+		VersionID: api.VersionID, Log: s.Log, Now: clock,
 	}
 	p.serve("enrolment", true, func(ctx context.Context) error { return a.Run(ctx, p.tell) })
 }
