@@ -153,15 +153,20 @@ const (
 	youngParts = 5
 )
 
-// report beats until ctx ends, and tells of each new phase at once.
+// leastPatience is what the answer to a report is waited for, however quick the beats.
+const leastPatience = time.Second
+
+// report beats until ctx ends, and tells of each new phase at once. One report whose
+// answer got lost, as with a conductor that was stopped with it in hand, must not keep
+// the next from going out in time: the lease runs on.
 func (a *Agent) report(ctx context.Context, id coffer.JobID, r coffer.Runner, d *diary) {
 	for beats := 0; ; beats++ {
 		wait := a.Config.Beat
 		if beats < youngBeats {
 			wait /= youngParts
 		}
-		args := d.take(id, r)
-		cctx, stop := context.WithTimeout(ctx, callTimeout)
+		args, begun := d.take(id, r), time.Now()
+		cctx, stop := context.WithTimeout(ctx, min(callTimeout, max(a.Config.Beat, leastPatience)))
 		_, err := message.Report.Call(cctx, a.Bus, message.Conductor, args)
 		stop()
 		if err != nil {
@@ -173,7 +178,7 @@ func (a *Agent) report(ctx context.Context, id coffer.JobID, r coffer.Runner, d 
 		case <-ctx.Done():
 			return
 		case <-d.news:
-		case <-time.After(wait):
+		case <-time.After(wait - time.Since(begun)):
 		}
 	}
 }
