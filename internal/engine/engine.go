@@ -53,6 +53,7 @@ type Facts struct {
 	NonTrans  int64 // bytes of Aria and MyISAM tables: predicts the second hold
 	RedoBytes int64 // capacity of the redo log
 	Position  coffer.Position
+	Method    Method // what a backup would be made by; "" is MariaBackup
 	Warnings  []string
 }
 
@@ -90,11 +91,16 @@ const (
 	KindSpace  EntryKind = "space"  // a whole tablespace
 	KindDelta  EntryKind = "delta"  // changed pages of a tablespace
 	KindMeta   EntryKind = "meta"   // the .meta of a delta
+	KindPages  EntryKind = "pages"  // no file: some of the pages of the delta Name, which comes later
 	KindNew    EntryKind = "new"    // .new, .ren, .del: what DDL did during the backup
 	KindRen    EntryKind = "ren"    //
 	KindDel    EntryKind = "del"    //
 	KindRename EntryKind = "rename" // order: Name becomes To
 	KindRemove EntryKind = "remove" // order: Name is gone
+
+	// Of a dump: what stands before its databases, and the sections of one of them.
+	KindHead     EntryKind = "head"
+	KindDatabase EntryKind = "database"
 )
 
 // Entry is one line of an index's file table.
@@ -102,11 +108,14 @@ type Entry struct {
 	Name     string    `json:"name"`
 	To       string    `json:"to,omitempty"` // KindRename
 	Kind     EntryKind `json:"kind"`
-	Size     int64     `json:"size"`             // bytes of the file as streamed
-	Inline   []byte    `json:"inline,omitempty"` // whole content of small control files
-	Space    *uint32   `json:"space,omitempty"`  // InnoDB space id
-	PageSize int       `json:"page_size,omitempty"`
-	Page0    bool      `json:"page0,omitempty"` // the stream holds the tablespace's page 0
+	Size     int64     `json:"size"`                // bytes of the file as streamed
+	Inline   []byte    `json:"inline,omitempty"`    // whole content of small control files
+	Space    *uint32   `json:"space,omitempty"`     // InnoDB space id
+	PageSize int       `json:"page_size,omitempty"` // KindDelta: its pages were listed
+	Page0    bool      `json:"page0,omitempty"`     // the stream holds the tablespace's page 0
+	FSPSize  uint32    `json:"fsp_size,omitempty"`  // pages of the tablespace, as page 0 says
+	Pages    int64     `json:"pages,omitempty"`     // KindDelta: how many it has
+	Runs     []byte    `json:"runs,omitempty"`      // KindPages: their numbers, as docs/formats/innodb-layers.md says
 	Chunks   []Chunk   `json:"chunks,omitempty"`
 }
 
@@ -134,12 +143,28 @@ type Holds struct {
 	Commit   time.Duration `json:"commit"`   // every commit waited
 }
 
+// Way is how a chain is restored.
+type Way string
+
+// The ways. Merged joins the layers page by page and prepares once; stepwise
+// unpacks and applies one after another, as the tools' own makers do.
+const (
+	Merged   Way = "merged"
+	Stepwise Way = "stepwise"
+)
+
 // Target is an empty folder that a restore fills.
 type Target struct {
 	Dir      string // exists, empty
 	UID, GID int    // owner of everything in the end; ignored unless root
 	Memory   int64  // bytes for prepare; 0 is 256 MiB
 	Progress func(Progress)
+	Way      Way // how a chain is restored; "" is the best that is safe
+	// Event, if set, is told what an operator may want to know.
+	Event func(coffer.Event)
+	// Databases are all that is restored; none is everything. KindUnsupported where
+	// the backup is of files and not of databases.
+	Databases []string
 	// Sealed, if set, is told when everything is in its place and durable, just
 	// before the folder loses the mark of an unfinished restore; its error fails
 	// the restore. No file of the restore was changed after that time, which is of

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 	"time"
@@ -31,9 +32,15 @@ func (e *Engine) Backup(ctx context.Context, out engine.Sink, base engine.Base, 
 		return engine.Result{}, err
 	}
 	r := &run{engine: e, client: c, sight: l, dir: dir, base: base, opt: e.withDefaults(opt)}
-	r.asked, _ = base.Position.Start()
-	r.stream = newStream(out, base, r.asked)
-	res, err := r.do(ctx)
+	res, err := r.between(ctx, func(ctx context.Context) (engine.Result, error) {
+		if l.dialect.method == engine.MySQLDump {
+			return r.dump(ctx, out)
+		}
+		r.asked, _ = base.Position.Start()
+		r.stream = newStream(out, base, r.asked)
+		r.out = r.stream
+		return r.do(ctx)
+	})
 	if e := dir.close(); err == nil && e != nil {
 		res.Warnings = append(res.Warnings, e.Error()) // the next run removes it
 	}
@@ -57,7 +64,8 @@ type run struct {
 	base   engine.Base
 	asked  uint64 // where an increment starts
 	opt    engine.Options
-	stream *stream
+	stream *stream   // of files; nil for a dump
+	out    io.Writer // what takes the tool's output
 	meter  *meter
 }
 
@@ -162,7 +170,7 @@ func (r *run) conclude(ctx context.Context, report guard.Report, info streamInfo
 			DataFilePath: info.DataFilePath, PageSize: info.PageSize, UndoSpaces: info.UndoSpaces,
 			ServerVersion: info.ServerVersion,
 		},
-		Method: r.engine.dialect.method, Tool: r.sight.facts.ToolVer, Warnings: r.sight.facts.Warnings, Summary: info.Summary,
+		Method: string(r.sight.dialect.method), Tool: r.sight.facts.ToolVer, Warnings: r.sight.facts.Warnings, Summary: info.Summary,
 		Holds: engine.Holds{
 			DDL: report.Stages[stageDDL].Total, NonTrans: report.Stages[stageNonTrans].Total, Commit: report.Stages[stageCommit].Total,
 		},

@@ -54,13 +54,18 @@ func (r *run) start(ctx context.Context, out *os.File, onStage func(guard.StageE
 	if err != nil {
 		return nil, err
 	}
+	runner := r.engine.cfg.Runner
+	exe, args, err := polite(runner, r.sight.facts.Tool, r.sight.dialect.args(backupArgs{
+		options: options, target: r.dir.target(), increment: !r.base.Full(), lsn: r.asked,
+		extra: runner.Options[r.sight.dialect.method], runner: runner, logBin: r.sight.server.logBin,
+	}))
+	if err != nil {
+		return nil, err
+	}
 	return guard.Start(ctx, guard.Spec{
-		Guard: r.engine.cfg.Guard, Exe: r.sight.facts.Tool,
-		Args: r.engine.dialect.args(backupArgs{
-			options: options, target: r.dir.target(), increment: !r.base.Full(), lsn: r.asked,
-		}),
+		Guard: r.engine.cfg.Guard, Exe: exe, Args: args,
 		Env: toolEnv(r.dir.path), Dir: "/", Out: out,
-		Rules:   rules(r.opt, r.engine.cfg.Rules),
+		Rules:   r.sight.dialect.rules(r.opt, r.engine.cfg.Rules),
 		OnStage: onStage,
 	})
 }
@@ -71,7 +76,7 @@ func (r *run) pump(ctx context.Context, proc *guard.Proc, buffer *spool.Spool, e
 	defer stop(nil)
 	piped := make(chan error, 1)
 	go func() {
-		err := buffer.Pipe(pipeCtx, r.stream, r.meter)
+		err := buffer.Pipe(pipeCtx, r.out, r.meter)
 		if err != nil {
 			proc.Kill("its output could not be taken: " + err.Error())
 		}

@@ -13,45 +13,6 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-// dialect is what differs between the tools of one family.
-type dialect struct {
-	method  string         // Trove's name of the runner
-	product string         // datastore type
-	program string         // its name in PATH
-	version *regexp.Regexp // finds the server version that it is based on, in what --version prints
-	args    func(a backupArgs) []string
-}
-
-// backupArgs is what a backup's command line depends on.
-type backupArgs struct {
-	options   string // path of the private option file
-	target    string // private folder, not written to when streaming
-	increment bool
-	lsn       uint64
-}
-
-// mariadbBackup is MariaDB's own tool, 10.5 and later.
-func mariadbBackup() dialect {
-	return dialect{
-		method: "mariabackup", product: "mariadb", program: "mariadb-backup",
-		version: regexp.MustCompile(`MariaDB server (\d+\.\d+\.\d+)`),
-		args: func(a backupArgs) []string {
-			args := []string{
-				"--defaults-file=" + a.options, // must be the first
-				"--backup", "--stream=xbstream", "--target-dir=" + a.target,
-				"--innodb-log-checkpoint-now",
-				// How often the tool looks at the redo log. It does so while it holds every
-				// commit, too: with the usual second, each backup stops all commits for one.
-				"--log-copy-interval=50",
-			}
-			if a.increment {
-				args = append(args, "--incremental-lsn="+strconv.FormatUint(a.lsn, 10))
-			}
-			return args
-		},
-	}
-}
-
 // lookTool finds a program: the configured path, PATH, or the folders for system
 // programs, which are not in every service's PATH.
 func lookTool(configured, program string) (string, error) {
@@ -86,7 +47,11 @@ func (d dialect) toolVersion(ctx context.Context, path string) (line string, v v
 		return "", v, coffer.Wrap(op, context.Cause(ctx))
 	}
 	m := d.version.FindSubmatch(out)
-	if err != nil || m == nil {
+	if err == nil && m == nil {
+		return "", v, coffer.E(coffer.KindUnprocessable, op, "%s is no %s: it says %q", path, d.program, cut(string(out), 200)).
+			WithHint("install the %s of the server's own version", d.program)
+	}
+	if err != nil {
 		return "", v, coffer.E(coffer.KindTool, op, "%s says %q (%v)", path, cut(string(out), 200), err)
 	}
 	v, err = parseVersion(string(m[1]))

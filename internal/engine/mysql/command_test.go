@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/engine"
 )
 
 func TestOptionsAreReadAsTheClientsDo(t *testing.T) {
@@ -118,8 +119,8 @@ func TestToolMustNotBeOlderThanTheServer(t *testing.T) {
 		if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		e := &Engine{cfg: Config{Tools: Tools{Backup: path}}, dialect: mariadbBackup()}
-		l := sight{server: server{version: version{10, 11, 9}}}
+		e := &Engine{cfg: Config{Tools: Tools{Backup: path}}}
+		l := sight{dialect: dialectOf(engine.MariaBackup), server: server{version: version{10, 11, 9}}}
 		err := e.findTool(context.Background(), &l)
 		if coffer.KindOf(err) != c.kind || len(l.facts.Warnings) != c.warn {
 			t.Errorf("tool %s for server 10.11.9: %v, warnings %v", c.tool, err, l.facts.Warnings)

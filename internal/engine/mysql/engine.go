@@ -17,18 +17,22 @@ type Config struct {
 	Tools    Tools       // looked up where empty
 	StateDir string      // private folder for a run's files, also the default place of the spool; "" is the system's temporary one
 	Rules    guard.Rules // only the timings; zero values are the usual ones
+	Runner   engine.Runner
+	Method   engine.Method // "" leaves the choice to Runner
 }
 
 // Tools are the paths of the programs that the engine runs.
 type Tools struct {
-	Backup string // mariadb-backup
-	Server string // mariadbd
+	Backup  string // mariadb-backup
+	Dump    string // mariadb-dump
+	Server  string // mariadbd
+	Client  string // mariadb
+	Install string // mariadb-install-db
 }
 
 // Engine runs MariaDB's tools on one server.
 type Engine struct {
-	cfg     Config
-	dialect dialect
+	cfg Config
 }
 
 // New makes an engine. It does not look at the server yet: that is Probe's.
@@ -39,12 +43,37 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.StateDir == "" {
 		cfg.StateDir = os.TempDir()
 	}
-	return &Engine{cfg: cfg, dialect: mariadbBackup()}, nil
+	if err := cfg.Runner.Check(); err != nil {
+		return nil, err
+	}
+	return &Engine{cfg: cfg}, nil
+}
+
+// With gives an engine on the same server that uses one method, whatever is
+// configured; "" changes nothing. The name is a manifest's or one of Trove's.
+func (e *Engine) With(method string) (engine.Engine, error) {
+	if method == "" {
+		return e, nil
+	}
+	m, err := engine.ParseMethod(method)
+	if err != nil {
+		return nil, err
+	}
+	cfg := e.cfg
+	cfg.Method = m
+	return &Engine{cfg: cfg}, nil
 }
 
 // Restore turns layers, the full first, into a data folder.
 func (e *Engine) Restore(ctx context.Context, target engine.Target, layers []engine.Layer) error {
-	tool, err := lookTool(e.cfg.Tools.Backup, e.dialect.program)
+	if e.cfg.Method == engine.MySQLDump {
+		return e.load(ctx, target, layers)
+	}
+	if len(target.Databases) > 0 {
+		return coffer.E(coffer.KindUnsupported, opRestore, "one database can be taken out of a dump only, and this is a backup of files").
+			WithHint("restore all of it, or take a backup with MySQLDump")
+	}
+	tool, err := lookTool(e.cfg.Tools.Backup, backupProgram)
 	if err != nil {
 		return err
 	}

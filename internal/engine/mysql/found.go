@@ -8,7 +8,7 @@ func (e *Engine) ServerOptions(dir string) (map[string]string, error) { return s
 func (e *Engine) Found() (tools map[string]string, missing []string) {
 	tools = map[string]string{}
 	for _, t := range []struct{ name, path string }{
-		{e.dialect.program, e.cfg.Tools.Backup}, {"mariadbd", e.cfg.Tools.Server},
+		{backupProgram, e.cfg.Tools.Backup}, {"mariadbd", e.cfg.Tools.Server},
 	} {
 		path, err := lookTool(t.path, t.name)
 		if err != nil {

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"fmt"
@@ -29,7 +30,7 @@ func (e *Engine) Probe(ctx context.Context, base engine.Base) (engine.Facts, err
 		return engine.Facts{}, err
 	}
 	size, err := measure(ctx, l.facts.DataDir)
-	if err == nil && len(size.links) > 0 {
+	if err == nil && len(size.links) > 0 && l.dialect.method != engine.MySQLDump {
 		err = linked(size.links)
 	}
 	l.facts.NonTrans = size.nonTrans
@@ -38,6 +39,7 @@ func (e *Engine) Probe(ctx context.Context, base engine.Base) (engine.Facts, err
 
 // sight is all that a look at the server has shown.
 type sight struct {
+	dialect dialect
 	server  server
 	nonces  []string
 	binlogs []binlog
@@ -50,17 +52,22 @@ func (e *Engine) look(ctx context.Context, c *client, base engine.Base) (sight, 
 	if err != nil {
 		return sight{}, err
 	}
-	if s.product != e.dialect.product {
+	if s.product != "mariadb" {
 		return sight{}, coffer.E(coffer.KindUnsupported, opProbe, "the server is %s, not MariaDB", s.versionText)
 	}
 	if dir := e.cfg.Conn.DataDir; dir != "" {
 		s.dataDir = filepath.Clean(dir)
 	}
 	l := sight{server: s}
+	l.facts.Datastore = coffer.Datastore{Type: s.product, Version: s.version.series(), VersionID: versionID(s.product, s.version)}
+	l.facts.Method = cmp.Or(e.cfg.Method, e.cfg.Runner.Choose(l.facts.Datastore))
+	l.dialect = dialectOf(l.facts.Method)
+	if !base.Full() && !l.dialect.method.Increments() {
+		return l, engine.NoIncrement(l.dialect.method)
+	}
 	if err := l.lookAtFolder(); err != nil {
 		return l, err
 	}
-	l.facts.Datastore = coffer.Datastore{Type: s.product, Version: s.version.series(), VersionID: versionID(s.product, s.version)}
 	if err := e.findTool(ctx, &l); err != nil {
 		return l, err
 	}
@@ -102,10 +109,11 @@ func (l *sight) lookAtFolder() error {
 // findTool finds the backup tool and compares it with the server.
 func (e *Engine) findTool(ctx context.Context, l *sight) (err error) {
 	const op = "compare the backup tool with the server"
-	if l.facts.Tool, err = lookTool(e.cfg.Tools.Backup, e.dialect.program); err != nil {
+	d := l.dialect
+	if l.facts.Tool, err = lookTool(d.path(e.cfg.Tools), d.program); err != nil {
 		return err
 	}
-	line, v, err := e.dialect.toolVersion(ctx, l.facts.Tool)
+	line, v, err := d.toolVersion(ctx, l.facts.Tool)
 	if err != nil {
 		return err
 	}
@@ -114,7 +122,7 @@ func (e *Engine) findTool(ctx context.Context, l *sight) (err error) {
 	switch {
 	case v[0] < s[0] || v[0] == s[0] && (v[1] < s[1] || v[1] == s[1] && v[2] < s[2]):
 		return coffer.E(coffer.KindUnprocessable, op, "%s is %s, older than the server's %s", l.facts.Tool, v, s).
-			WithHint("install the %s of version %s", e.dialect.program, s)
+			WithHint("install the %s of version %s", d.program, s)
 	case v.series() != s.series():
 		l.warn("%s is made for MariaDB %s, the server is %s: MariaDB supports its own series only", l.facts.Tool, v.series(), s)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/engine"
 )
 
 // globalGrant is a line of SHOW GRANTS that holds on everything.
@@ -17,11 +18,8 @@ func (c *client) checkGrants(ctx context.Context, l *sight) error {
 	if err != nil {
 		return err
 	}
-	needed := []struct{ now, before string }{
-		{"RELOAD", ""}, {"PROCESS", ""}, {"LOCK TABLES", ""}, {"BINLOG MONITOR", "REPLICATION CLIENT"},
-	}
 	var missing []string
-	for _, g := range needed {
+	for _, g := range l.dialect.grants {
 		if !held["ALL PRIVILEGES"] && !held[g.now] && (g.before == "" || !held[g.before]) {
 			missing = append(missing, g.now)
 		}
@@ -31,7 +29,7 @@ func (c *client) checkGrants(ctx context.Context, l *sight) error {
 		return coffer.E(coffer.KindUnprocessable, "check the account's rights", "%s lacks %s on *.*", c.login.user, list).
 			WithHint("GRANT %s ON *.* TO the account that the credentials file names", list)
 	}
-	if !held["ALL PRIVILEGES"] && !held["SUPER"] {
+	if l.dialect.method != engine.MySQLDump && !held["ALL PRIVILEGES"] && !held["SUPER"] {
 		l.warn("without SUPER the tool cannot ask for a checkpoint: increments of a quiet server are larger than they need to be")
 	}
 	return nil
