@@ -99,11 +99,17 @@ func (f *fleet) grow(tasks, conductors, apis, agents int) []*shop {
 		r.lossy, r.index = "drop=0.02,dup=0.02", i
 	}
 	f.start()
-	shops := make([]*shop, len(f.agents))
+	return f.shops()
+}
+
+// shops gives each agent a database.
+func (f *fleet) shops() []*shop {
+	f.t.Helper()
+	all := make([]*shop, len(f.agents))
 	for i, a := range f.agents {
 		s, src := newShop(f.t)
 		s.agent, s.instance = a, f.register(a, src)
-		shops[i] = s
+		all[i] = s
 	}
-	return shops
+	return all
 }

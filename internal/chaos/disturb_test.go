@@ -36,7 +36,7 @@ func (d *disturber) run(ctx context.Context) {
 		case <-ctx.Done():
 			d.wg.Wait()
 			return
-		case <-time.After(d.between(500*time.Millisecond, 3*time.Second)):
+		case <-time.After(d.between(100*time.Millisecond, 900*time.Millisecond)):
 			d.once()
 		}
 	}
