@@ -141,7 +141,8 @@ func (c *backupListCmd) Run(e *environment) error {
 }
 
 type backupShowCmd struct {
-	ID string `arg:"" help:"The backup's id."`
+	ID     string `arg:"" help:"The backup's id."`
+	Recipe bool   `help:"Print the stock commands that restore it without Coffer."`
 }
 
 // Run shows one backup.
@@ -149,6 +150,9 @@ func (c *backupShowCmd) Run(e *environment) error {
 	cl, err := e.client()
 	if err != nil {
 		return err
+	}
+	if c.Recipe {
+		return showRecipe(e, cl, coffer.BackupID(c.ID))
 	}
 	return showBackup(e, cl, coffer.BackupID(c.ID))
 }
