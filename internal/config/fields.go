@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // field is one key of a section.
@@ -79,6 +80,31 @@ func AllKeys() []string {
 		for _, key := range fileKeys(fieldsOf(section)) {
 			out = append(out, name+"."+key)
 		}
+	}
+	return out
+}
+
+// StoreKey is a key of a store's section, and the kinds of stores that read it.
+type StoreKey struct {
+	Key   string
+	Kinds []string
+}
+
+// StoreKeys are all of them, by name.
+func StoreKeys() []StoreKey {
+	section := reflect.TypeFor[Store]()
+	all := map[string][]string{}
+	for i := range section.NumField() {
+		tag := section.Field(i).Tag
+		kinds := strings.Fields(tag.Get("for"))
+		if len(kinds) == 0 {
+			kinds = []string{File, S3, Swift}
+		}
+		all[tag.Get("toml")] = kinds
+	}
+	out := make([]StoreKey, 0, len(all))
+	for _, key := range sortedKeys(all) {
+		out = append(out, StoreKey{key, all[key]})
 	}
 	return out
 }
