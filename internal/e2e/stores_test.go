@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,8 +121,29 @@ func (w *world) asks(c trove.BackupCreate) coffer.BackupID {
 	return coffer.BackupID(b.ID)
 }
 
+// forgets loses the records and makes them anew from the store.
+func (w *world) forgets() {
+	w.t.Helper()
+	w.server.end(w.t, syscall.SIGTERM)
+	files, err := filepath.Glob(filepath.Join(w.state, "records.db*"))
+	if err != nil || len(files) == 0 {
+		w.t.Fatalf("records: %q, %v", files, err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	path := filepath.Join(w.dir, "coffer.toml")
+	var r struct{ Made, Failed int }
+	if code := w.cli(&r, "catalogue", "rebuild", "--store", "far", "--config", path); code != 0 || r.Made != len(w.made) || r.Failed != 0 {
+		w.t.Fatalf("rebuild: exit %d, %+v", code, r)
+	}
+	w.startServer("", "--config", path)
+}
+
 // TestStoresOfServers keeps a chain of a real database in S3 and in Swift: it
-// verifies, restores, and deleted leaves nothing. A container's name, whatever is in
+// verifies, restores, also after the records were lost, and deleted leaves nothing. A container's name, whatever is in
 // it, stays below the project's own.
 func TestStoresOfServers(t *testing.T) {
 	t.Parallel()
@@ -140,6 +162,8 @@ func TestStoresOfServers(t *testing.T) {
 			}
 			w.restored(next)
 			w.cooks(next, f.login...)
+			w.forgets()
+			w.restored(next)
 			project := string(w.show(full).Project)
 			for _, name := range f.names(t) {
 				rest := strings.TrimPrefix(name, "deep/er/")
