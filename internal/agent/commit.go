@@ -63,6 +63,12 @@ func (a *Agent) commit(ctx context.Context, o message.Order, e *entry, w *archiv
 		reply, err = message.Commit.Call(ctx, a.Bus, message.Conductor, message.CommitArgs{
 			Job: o.Job, Runner: e.Runner, ManifestSHA256: sealed.SHA256,
 		})
+		if err == nil && reply.Granted {
+			// An answer that was long on its way is of no use; asked again it is given again.
+			if late := g.stands(); late != nil {
+				return coffer.E(coffer.KindUnavailable, "", "the grant came too late: %w", late)
+			}
+		}
 		return answer(err)
 	})
 	a.step("commit answered")
