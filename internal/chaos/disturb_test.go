@@ -60,6 +60,10 @@ func (d *disturber) once() {
 	short := d.between(200*time.Millisecond, 3*time.Second)
 	long := d.between(9*time.Second, 14*time.Second) // beyond a lease
 	sign := time.Duration(1 - 2*d.dice.IntN(2))
+	spell := 2 * short
+	if r.state != "" {
+		spell = short // a runner that is cut off alone for a lease is lost, and rightly
+	}
 	var did bool
 	switch name {
 	case "kill":
@@ -69,9 +73,9 @@ func (d *disturber) once() {
 	case "cut":
 		did = d.to(&r.wires, r.net.Cut)
 	case "pause":
-		did = d.to(&r.wires, func() { r.net.Pause(); <-time.After(2 * short); r.net.Resume() })
+		did = d.to(&r.wires, func() { r.net.Pause(); <-time.After(spell); r.net.Resume() })
 	case "drop":
-		did = d.to(&r.wires, func() { r.net.Drop(); <-time.After(2 * short); r.net.Resume() })
+		did = d.to(&r.wires, func() { r.net.Drop(); <-time.After(spell); r.net.Resume() })
 	case "clock":
 		did = d.to(&r.one, func() { r.jump(sign * time.Hour) })
 	case "restart broker":

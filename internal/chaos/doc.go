@@ -9,7 +9,8 @@
 // was asked for, what FAILED cannot be read and leaves nothing behind, and each
 // failure is explained by what was done to its own runner. COFFER_SEED repeats a run's
 // disturbances (not its timing, which is the machine's); COFFER_CHAOS_BACKUPS says how
-// many backups it makes.
+// many backups it makes, and COFFER_CHAOS_KEEP where to keep the fleet's folder, with
+// its logs, if the test fails.
 //
 // The program is built with the tag failpoints, for its clock, its lossy bus and its
 // short timings.

@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(build(m)) }
 
 // program is the binary under test, built once by TestMain.
-func program() string { return filepath.Join(os.Getenv("COFFER_E2E_DIR"), "coffer") }
+func program() string { return filepath.Join(os.Getenv("COFFER_CHAOS_DIR"), "coffer") }
 
 func build(m *testing.M) int {
 	dir, err := os.MkdirTemp("/tmp", "cf")
@@ -23,7 +23,7 @@ func build(m *testing.M) int {
 		err = os.Chmod(dir, 0o755)
 	}
 	if err == nil {
-		os.Setenv("COFFER_E2E_DIR", dir)
+		os.Setenv("COFFER_CHAOS_DIR", dir)
 		cmd := exec.Command("go", "build", "-tags", "failpoints", "-o", program(), "github.com/cofferdb/coffer/cmd/coffer")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
