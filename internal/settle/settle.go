@@ -82,6 +82,9 @@ func (s *Settler) Complete(ctx context.Context, job coffer.Job) (done bool, why 
 		return false, "", err
 	}
 	a, err := archive.Open(ctx, place, b.ID, archive.Want{ManifestSHA256: b.Manifest, Retry: patience})
+	if coffer.IsKind(err, coffer.KindNotFound) {
+		return false, "it has left no manifest that can be read", nil
+	}
 	if err == nil {
 		defer a.Close()
 		err = a.Check(ctx)
