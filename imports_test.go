@@ -36,7 +36,8 @@ var mayImport = map[string]string{
 	"internal/guard":     ". internal/child",
 	"internal/testenv":   ". internal/child",
 
-	"internal/enrol": ". client rest internal/bus internal/message internal/pki internal/records internal/sign",
+	"internal/enrol":  ". client rest internal/bus internal/message internal/pki internal/records internal/sign",
+	"internal/config": ". internal/engine",
 
 	// adapters
 	"internal/store/file":   ". internal/retry internal/store",

@@ -63,6 +63,7 @@ type Progress struct {
 type Spec struct {
 	Force  bool    `json:"force,omitempty"`  // delete: children too
 	Target *Target `json:"target,omitempty"` // restore
+	Method Method  `json:"method,omitempty"` // backup: in place of the agent's own choice
 	// ManifestSHA256 is set by the commit's grant.
 	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
 	// Tries is how often a verify or a delete was taken again after its runner was
@@ -77,6 +78,8 @@ type Target struct {
 	Dir    string  `json:"dir,omitempty"`    // files only, into this folder of the host
 	Name   string  `json:"name,omitempty"`   // the new instance's
 	Port   int     `json:"port,omitempty"`   // 0 picks a free one
+	// Databases are all that is restored of a dump; none is everything.
+	Databases []string `json:"databases,omitempty"`
 }
 
 // Level grades an event.

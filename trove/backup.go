@@ -42,6 +42,7 @@ type BackupCreate struct {
 	ParentID       string       `json:"parent_id,omitempty"`
 	Incremental    int          `json:"incremental,omitempty"` // 1: onto the newest COMPLETED
 	SwiftContainer string       `json:"swift_container,omitempty"`
+	Method         string       `json:"method,omitempty"` // Coffer's own, for an admin: Trove ignores it
 	RestoreFrom    *RestoreFrom `json:"restore_from,omitempty"`
 }
 

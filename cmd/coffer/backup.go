@@ -30,6 +30,7 @@ type backupCreateCmd struct {
 	Parent      string `placeholder:"ID" help:"Make an increment onto this backup." xor:"base"`
 	Incremental bool   `help:"Make an increment onto the newest good backup; the first one is a full." xor:"base"`
 	Container   string `help:"Container to store it in."`
+	Method      string `placeholder:"NAME" help:"How to make it: MariaBackup, InnoBackupEx or MySQLDump; for an administrator. By default the agent's configuration says."`
 	Wait        bool   `help:"Follow it to its end; interrupted, it is asked whether to cancel." default:"false"`
 	Key         string `name:"idempotency-key" placeholder:"KEY" help:"Asked twice with one key, one backup is made."`
 }
@@ -53,7 +54,7 @@ func (c *backupCreateCmd) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
-	want := trove.BackupCreate{Name: c.Name, Instance: string(in.ID), ParentID: c.Parent, SwiftContainer: c.Container}
+	want := trove.BackupCreate{Name: c.Name, Instance: string(in.ID), ParentID: c.Parent, SwiftContainer: c.Container, Method: c.Method}
 	if c.Description != "" {
 		want.Description = &c.Description
 	}

@@ -12,13 +12,14 @@ import (
 )
 
 type restoreCmd struct {
-	Backup string `arg:"" help:"The backup's id; any link of a chain."`
-	To     string `type:"path" placeholder:"DIR" help:"Only put the files, prepared, into this empty folder of the host; no server is started."`
-	Name   string `help:"Name of the new instance." default:"restored"`
-	Port   int    `help:"Port of the new server on loopback; 0 picks a free one." default:"0"`
-	Agent  string `placeholder:"ID" help:"Agent to restore on; the one with the most room by default. With --to, the agent of that machine, if there are several."`
-	Plan   bool   `help:"Only show what would be read, what it needs, and what would stop it."`
-	NoWait bool   `help:"Do not follow the restore."`
+	Backup    string   `arg:"" help:"The backup's id; any link of a chain."`
+	To        string   `type:"path" placeholder:"DIR" help:"Only put the files, prepared, into this empty folder of the host; no server is started."`
+	Name      string   `help:"Name of the new instance." default:"restored"`
+	Port      int      `help:"Port of the new server on loopback; 0 picks a free one." default:"0"`
+	Agent     string   `placeholder:"ID" help:"Agent to restore on; the one with the most room by default. With --to, the agent of that machine, if there are several."`
+	Plan      bool     `help:"Only show what would be read, what it needs, and what would stop it."`
+	Databases []string `name:"database" placeholder:"NAME" help:"Of a dump restore this database only; may be given more than once."`
+	NoWait    bool     `help:"Do not follow the restore."`
 }
 
 // Help is shown by --help.
@@ -29,6 +30,7 @@ Examples:
   coffer restore 6a1f… --plan
   coffer restore 6a1f… --name shop-copy --port 13306
   coffer restore 6a1f… --to /srv/files
+  coffer restore 6a1f… --database shop
 
 ` + exitHelp
 }
@@ -86,7 +88,7 @@ func (c *restoreCmd) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
-	t := coffer.Target{Agent: coffer.AgentID(c.Agent), Dir: c.To, Port: c.Port}
+	t := coffer.Target{Agent: coffer.AgentID(c.Agent), Dir: c.To, Port: c.Port, Databases: c.Databases}
 	if c.To == "" {
 		t.Name = c.Name
 	}

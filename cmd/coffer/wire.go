@@ -175,9 +175,13 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 		return nil, nil, coffer.E(coffer.KindInternal, "find this program", "%w", err)
 	}
 	c := s.Config.Agent
+	runner, err := c.Runner()
+	if err != nil {
+		return nil, nil, coffer.Wrap("read how backups are made", err)
+	}
 	a := &agent.Agent{
 		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Keys: keys,
-		Engines: engines{guard: []string{self, "guard"}, state: s.State.path("agent")},
+		Engines: engines{guard: []string{self, "guard"}, state: s.State.path("agent"), runner: runner},
 		Config: agent.Config{
 			StateDir: s.State.path("agent"), SpoolDir: s.State.path("spool"), SpoolBytes: int64(c.SpoolBytes),
 			Compression: string(codec.Zstd), Version: version(), StopWait: c.StopWait,

@@ -127,12 +127,13 @@ func (s *stores) URL(name, object string) string { return s.byName[name].url + o
 
 // engines gives the engine for a server.
 type engines struct {
-	guard []string
-	state string
+	guard  []string
+	state  string
+	runner engine.Runner
 }
 
 func (e engines) Engine(conn coffer.Conn) (engine.Engine, error) {
-	return mysql.New(mysql.Config{Conn: conn, Guard: e.guard, StateDir: e.state})
+	return mysql.New(mysql.Config{Conn: conn, Guard: e.guard, StateDir: e.state, Runner: e.runner})
 }
 
 // readable says at the start, and not in the night of a restore, that the identity

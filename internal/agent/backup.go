@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -38,7 +39,7 @@ func (a *Agent) backup(ctx context.Context, o message.Order, e *entry, d *diary)
 		return ended{}, err
 	}
 	g := &grant{deadline: a.Config.Deadline, clock: a.Boottime}
-	w, err := a.create(ctx, o, begun, g)
+	w, err := a.create(ctx, o, facts.Method.Stream(), begun, g)
 	if coffer.IsKind(err, coffer.KindConflict) {
 		// Somebody has begun this very id before, in a past that the records have
 		// lost: it may be whole, so nobody fails it unseen.
@@ -77,6 +78,9 @@ func (a *Agent) backup(ctx context.Context, o message.Order, e *entry, d *diary)
 func (a *Agent) probe(ctx context.Context, o message.Order, d *diary) (engine.Engine, engine.Facts, engine.Base, error) {
 	var none engine.Facts
 	eng, err := a.Engines.Engine(o.Instance.Conn)
+	if err == nil {
+		eng, err = with(eng, o.Method)
+	}
 	if err != nil {
 		return nil, none, engine.Base{}, coffer.Wrap("choose the engine", err)
 	}
@@ -98,8 +102,24 @@ func (a *Agent) probe(ctx context.Context, o message.Order, d *diary) (engine.En
 	for _, text := range facts.Warnings {
 		d.event(coffer.Event{At: a.Now(), Level: coffer.Warn, Code: "probe", Text: text})
 	}
+	facts.Method = cmp.Or(facts.Method, engine.MariaBackup)
+	d.event(coffer.Event{At: a.Now(), Level: coffer.Info, Code: "method", Text: "made by " + facts.Method.Class(o.Parent != nil)})
 	a.step("probed")
 	return eng, facts, base, nil
+}
+
+// methodical is an engine that has more than one method.
+type methodical interface {
+	With(method string) (engine.Engine, error)
+}
+
+// with gives the engine for one method; "" is the engine's own choice. An engine
+// without a choice has one method, which it takes for every name.
+func with(eng engine.Engine, method string) (engine.Engine, error) {
+	if m, ok := eng.(methodical); ok {
+		return m.With(method)
+	}
+	return eng, nil
 }
 
 // chainStands refuses an increment onto a chain of which something is gone.
@@ -133,14 +153,14 @@ func (a *Agent) place(ctx context.Context, name string, p coffer.ProjectID, cont
 	return archive.Place{Store: s, Prefix: coffer.Prefix(p, container)}, nil
 }
 
-func (a *Agent) create(ctx context.Context, o message.Order, begun time.Time, g *grant) (*archive.Writer, error) {
+func (a *Agent) create(ctx context.Context, o message.Order, stream string, begun time.Time, g *grant) (*archive.Writer, error) {
 	p, err := a.place(ctx, o.Store, o.Project, o.Container)
 	if err != nil {
 		return nil, err
 	}
 	opt := archive.Options{
 		Compression: codec.Compression(a.Config.Compression), Workers: a.Config.Workers,
-		SpoolDir: a.Config.SpoolDir, InFlight: a.Config.InFlight, Stream: "xbstream",
+		SpoolDir: a.Config.SpoolDir, InFlight: a.Config.InFlight, Stream: stream,
 		MayCommit: g.stands,
 	}
 	if o.Instance.Recipient != "" {

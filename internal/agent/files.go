@@ -44,7 +44,7 @@ func (a *Agent) restoreFiles(ctx context.Context, o message.Order, e *entry, d *
 	if err := a.journal.put(*e); err != nil {
 		return ended{}, coffer.Wrap("note the folder in the journal", err)
 	}
-	t := a.target(dir, d, total)
+	t := a.target(dir, o, d, total)
 	t.UID, t.GID = filesOwner()
 	t.Sealed = func(at time.Time) error {
 		e.Files.Sealed = at

@@ -48,6 +48,11 @@ func (a *Agent) restore(ctx context.Context, o message.Order, e *entry, d *diary
 	if err != nil {
 		return ended{}, err
 	}
+	if l, ok := layers[0].(layer); ok {
+		if eng, err = with(eng, l.a.Manifest().Method); err != nil {
+			return ended{}, coffer.Wrap("choose the engine", err)
+		}
+	}
 	d.at("restore", 0, total, a.Now())
 	if o.Target != nil && o.Target.Dir != "" {
 		return a.restoreFiles(ctx, o, e, d, eng, layers, total)
@@ -55,8 +60,12 @@ func (a *Agent) restore(ctx context.Context, o message.Order, e *entry, d *diary
 	return a.restoreServer(ctx, o, e, d, eng, layers, total)
 }
 
-func (a *Agent) target(dir string, d *diary, total int64) engine.Target {
-	return engine.Target{Dir: dir, Progress: func(p engine.Progress) {
+func (a *Agent) target(dir string, o message.Order, d *diary, total int64) engine.Target {
+	var databases []string
+	if o.Target != nil {
+		databases = o.Target.Databases
+	}
+	return engine.Target{Dir: dir, Databases: databases, Progress: func(p engine.Progress) {
 		if p.Total == 0 {
 			p.Total = total
 		}
@@ -160,7 +169,7 @@ func (a *Agent) makeServer(ctx context.Context, o message.Order, d *diary, eng e
 	if err := a.room(slot.DataDir, o); err != nil {
 		return coffer.Conn{}, err
 	}
-	t := a.target(slot.DataDir, d, total)
+	t := a.target(slot.DataDir, o, d, total)
 	t.UID, t.GID = slot.UID, slot.GID
 	if err := eng.Restore(ctx, t, layers); err != nil {
 		return coffer.Conn{}, coffer.Wrap("restore the chain", err)

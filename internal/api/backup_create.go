@@ -73,12 +73,15 @@ func (a *api) createBackup(r request, in coffer.Instance, o *object, container s
 		Parent: coffer.BackupID(strings.ToLower(o.str("parent_id"))), Incremental: o.int("incremental") == 1,
 		Container: container, Store: a.Stores[0], Key: key, Quota: a.Quota, Now: a.Now(),
 	}
+	var err error
+	if n.Method, err = chosenMethod(r, o); err != nil {
+		return coffer.Backup{}, err
+	}
 	if o.has("description") {
 		d := o.str("description")
 		n.Description = &d
 	}
 	if n.Container == "" {
-		var err error
 		if n.Container, err = a.container(r, in); err != nil {
 			return coffer.Backup{}, err
 		}
@@ -93,6 +96,26 @@ func (a *api) createBackup(r request, in coffer.Instance, o *object, container s
 		return coffer.Backup{}, refusal(http.StatusRequestEntityTooLarge, trove.OverLimit, "Quota exceeded for resources: ['backups'].")
 	}
 	return b, err
+}
+
+// chosenMethod is how an admin wants the backup to be made; "" leaves it to the
+// agent. A dump is never an increment.
+func chosenMethod(r request, o *object) (coffer.Method, error) {
+	name := o.str("method")
+	if name == "" {
+		return "", nil
+	}
+	if !r.caller.Admin {
+		return "", refusal(http.StatusForbidden, trove.Forbidden, "Only an administrator chooses the method of a backup.")
+	}
+	m, err := coffer.ParseMethod(name)
+	if err != nil {
+		return "", coffer.E(coffer.KindInvalid, "", "%w", err).WithHint("%s", coffer.HintOf(err))
+	}
+	if !m.Increments() && (o.has("parent_id") || o.int("incremental") == 1) {
+		return "", coffer.NoIncrement(m)
+	}
+	return m, nil
 }
 
 // container is the instance's strategy's, else the project's, else the default.

@@ -44,6 +44,7 @@ func backupSchema() *schema {
 		{"parent_id", uuidText()},
 		{"incremental", &schema{kind: "integer", bounded: true, max: 1}},
 		{"swift_container", filledText()},
+		{"method", filledText()},
 		{"restore_from", &schema{
 			kind: "object", required: []string{"remote_location", "local_datastore_version_id", "size"},
 			props: []prop{

@@ -76,7 +76,7 @@ func (c *Conductor) order(ctx context.Context, job coffer.Job) (message.Order, e
 	}
 	o := message.Order{
 		Job: job.ID, Kind: job.Kind, Project: job.Project, Installation: c.Records.Installation(),
-		Instance: in, Target: job.Spec.Target, Cancel: job.Cancel,
+		Instance: in, Target: job.Spec.Target, Cancel: job.Cancel, Method: string(job.Spec.Method),
 	}
 	switch job.Kind {
 	case coffer.JobBackup:

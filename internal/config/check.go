@@ -204,6 +204,7 @@ func (r *reader) agent() {
 			r.problem(key, "it is no absolute path", "it begins with /")
 		}
 	}
+	r.runner()
 	if a.SpoolBytes < 1<<20 {
 		r.problem("agent.spool_bytes", "less than 1 MiB cannot hold a backup's tail", "the default is 256 MiB")
 	}

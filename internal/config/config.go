@@ -90,6 +90,18 @@ type Agent struct {
 	Host             bool          `toml:"host"`      // run restored servers
 	HostDir          string        `toml:"host_dir"`  // where they lie; "" is STATE/hosted
 	StopWait         time.Duration `toml:"stop_wait"` // how long a stop waits for running jobs
+
+	// How backups are made; Runner reads these.
+	Strategy    []string      `toml:"backup_strategy"`             // methods by Trove's names: "MySQLDump", "mariadb-10.6=InnoBackupEx"
+	Incremental []string      `toml:"backup_incremental_strategy"` // "InnoBackupEx=InnoBackupExIncremental", as there is no other
+	Options     []string      `toml:"backup_runner_options"`       // "MariaBackup: --parallel=2 --throttle=100"
+	Databases   []string      `toml:"dump_databases"`              // MySQLDump: these alone
+	Accounts    bool          `toml:"dump_accounts"`               // MySQLDump: the server's accounts too
+	Nice        int           `toml:"nice"`
+	IONice      string        `toml:"ionice"`
+	PreHook     []string      `toml:"pre_backup_hook"` // a program and its arguments
+	PostHook    []string      `toml:"post_backup_hook"`
+	HookWait    time.Duration `toml:"hook_wait"`
 }
 
 // Bus is how the roles reach each other.

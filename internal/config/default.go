@@ -14,6 +14,7 @@ func Default() Config {
 		Agent: Agent{
 			SpoolBytes: 256 << 20, MaxDDLWait: 30 * time.Second, MaxBlock: 10 * time.Second,
 			MaxBlockNonTrans: time.Minute, Host: true, StopWait: 10 * time.Minute,
+			Accounts: true, HookWait: time.Minute,
 		},
 		Bus:     Bus{Kind: Local, VHost: "/", Exchange: "coffer"},
 		Records: Records{MaxConns: 16},

@@ -36,7 +36,7 @@ func ParseStrategy(text string) (s Strategy, err error) {
 		where, name = "", text
 	}
 	s.Datastore, s.Version, _ = strings.Cut(strings.TrimSpace(where), "-")
-	s.Method, err = ParseMethod(strings.TrimSpace(name))
+	s.Method, err = coffer.ParseMethod(strings.TrimSpace(name))
 	return s, err
 }
 

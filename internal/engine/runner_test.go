@@ -14,12 +14,12 @@ func TestMethodsByTrovesNames(t *testing.T) {
 		"MariaBackup": engine.MariaBackup, "mariabackup": engine.MariaBackup, "MariaBackupIncremental": engine.MariaBackup,
 		"trove.guestagent.strategies.backup.mysql_impl.MySQLDump": engine.MySQLDump,
 	} {
-		if got, err := engine.ParseMethod(name); got != want || err != nil {
+		if got, err := coffer.ParseMethod(name); got != want || err != nil {
 			t.Errorf("%s is %q, %v; want %q", name, got, err, want)
 		}
 	}
 	for name, kind := range map[string]coffer.Kind{"XtraBackup": coffer.KindUnsupported, "xtrabackup": coffer.KindUnsupported, "MongoDump": coffer.KindInvalid, "": coffer.KindInvalid} {
-		if _, err := engine.ParseMethod(name); !coffer.IsKind(err, kind) || coffer.HintOf(err) == "" {
+		if _, err := coffer.ParseMethod(name); !coffer.IsKind(err, kind) || coffer.HintOf(err) == "" {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -60,7 +60,7 @@ func TestStrategies(t *testing.T) {
 // What names a path, a plugin, a file of defaults, an account or a shell is refused.
 func TestOptionsAreAllowListed(t *testing.T) {
 	t.Parallel()
-	for _, m := range engine.Methods() {
+	for _, m := range coffer.Methods() {
 		for _, bad := range []string{
 			"--defaults-file=/tmp/x", "--defaults-extra-file=/x", "--defaults-group-suffix=x", "--plugin-dir=/tmp", "--plugin-load=x",
 			"--user=root", "-uroot", "--password=x", "-px", "--host=evil", "--socket=/x", "--port=1", "--init-command=DROP", "--datadir=/",

@@ -135,6 +135,8 @@ type Order struct {
 	Chain  []Link         `json:"chain,omitempty"`
 	Target *coffer.Target `json:"target,omitempty"`
 	Cancel bool           `json:"cancel,omitempty"`
+	// Method makes a backup in place of the agent's own choice; "" is that.
+	Method string `json:"method,omitempty"`
 }
 
 // Link is one backup of a chain as a runner needs it.

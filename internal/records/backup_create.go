@@ -63,9 +63,18 @@ func repeated(c conn, n NewBackup) (coffer.BackupID, error) {
 	return s.backup, nil
 }
 
+// asked is what makes a request the one it is.
+func (n NewBackup) asked() []any {
+	asked := []any{n.Instance, n.Name, n.Description, n.Parent, n.Incremental, n.Container}
+	if n.Method != "" {
+		asked = append(asked, n.Method)
+	}
+	return asked
+}
+
 // digest tells one request from another under the same key.
 func (n NewBackup) digest() (string, error) {
-	b, err := json.Marshal([]any{n.Instance, n.Name, n.Description, n.Parent, n.Incremental, n.Container})
+	b, err := json.Marshal(n.asked())
 	if err != nil {
 		return "", coffer.E(coffer.KindInvalid, "read the request", "%w", err)
 	}
@@ -128,7 +137,8 @@ func insertBackupRows(c conn, b coffer.Backup, n NewBackup) error {
 		b.Datastore.Type, b.Datastore.Version, b.Datastore.VersionID, b.Store, b.Container, flag(b.Parent != ""), now, now); err != nil {
 		return err
 	}
-	j := coffer.Job{ID: coffer.JobID(b.ID), Kind: coffer.JobBackup, Project: b.Project, Instance: b.Instance, Backup: b.ID, Created: n.Now}
+	j := coffer.Job{ID: coffer.JobID(b.ID), Kind: coffer.JobBackup, Project: b.Project, Instance: b.Instance, Backup: b.ID, Created: n.Now,
+		Spec: coffer.Spec{Method: n.Method}}
 	return insertJob(c, j)
 }
 
@@ -178,8 +188,8 @@ func chooseParent(c conn, n NewBackup) (*coffer.Backup, error) {
 			return nil, nil
 		}
 		b, found, err := one(c, scanBackup, `SELECT `+backupCols+` FROM backups
-			WHERE instance = ? AND state = ? AND project = ? AND deleted = 0 AND deleting = 0
-			ORDER BY ended DESC, id LIMIT 1`, n.Instance, coffer.Completed, n.Project)
+			WHERE instance = ? AND state = ? AND project = ? AND deleted = 0 AND deleting = 0 AND method <> ?
+			ORDER BY ended DESC, id LIMIT 1`, n.Instance, coffer.Completed, n.Project, coffer.MySQLDump)
 		if err != nil || !found {
 			return nil, err
 		}
@@ -190,6 +200,8 @@ func chooseParent(c conn, n NewBackup) (*coffer.Backup, error) {
 		return nil, coffer.Wrap(op, err)
 	}
 	switch {
+	case !coffer.Method(b.Method).Increments():
+		return nil, coffer.NoIncrement(coffer.Method(b.Method))
 	case b.Instance != n.Instance:
 		return nil, coffer.E(coffer.KindConflict, op, "backup %s is of another instance", b.ID).
 			WithHint("name a backup of this instance, or take a full backup")

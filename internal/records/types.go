@@ -29,6 +29,7 @@ type NewBackup struct {
 	Parent           coffer.BackupID // "" and not Incremental: a full
 	Incremental      bool            // stand on the newest COMPLETED, if there is one
 	Container, Store string          // Container "": a strategy's, or DefaultContainer
+	Method           coffer.Method   // "" leaves it to the agent
 	Key              string          // the Idempotency-Key; "" is none
 	Quota            int             // backups of the project; below 0 is no limit
 	Now              time.Time

@@ -55,7 +55,7 @@ func (e *Engine) With(method string) (engine.Engine, error) {
 	if method == "" {
 		return e, nil
 	}
-	m, err := engine.ParseMethod(method)
+	m, err := coffer.ParseMethod(method)
 	if err != nil {
 		return nil, err
 	}

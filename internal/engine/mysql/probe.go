@@ -63,7 +63,7 @@ func (e *Engine) look(ctx context.Context, c *client, base engine.Base) (sight, 
 	l.facts.Method = cmp.Or(e.cfg.Method, e.cfg.Runner.Choose(l.facts.Datastore))
 	l.dialect = dialectOf(l.facts.Method)
 	if !base.Full() && !l.dialect.method.Increments() {
-		return l, engine.NoIncrement(l.dialect.method)
+		return l, coffer.NoIncrement(l.dialect.method)
 	}
 	if err := l.lookAtFolder(); err != nil {
 		return l, err
