@@ -7,6 +7,7 @@ import (
 
 	"github.com/cofferdb/coffer/internal/agent"
 	"github.com/cofferdb/coffer/internal/bus"
+	"github.com/cofferdb/coffer/internal/bus/amqp"
 	"github.com/cofferdb/coffer/internal/store"
 	"github.com/cofferdb/coffer/internal/taskmanager"
 )
@@ -24,3 +25,5 @@ func failpointStore(s store.Full) store.Full { return s }
 func tuneAgent(*agent.Config) {}
 
 func tuneTasks(*taskmanager.Timings) {}
+
+func tuneBus(*amqp.Options) {}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cofferdb/coffer/internal/agent"
+	"github.com/cofferdb/coffer/internal/bus/amqp"
 	"github.com/cofferdb/coffer/internal/store"
 	"github.com/cofferdb/coffer/internal/taskmanager"
 )
@@ -70,6 +71,9 @@ func tuneAgent(c *agent.Config) {
 	timing("heartbeat", &c.Heartbeat)
 	timing("deadline", &c.Deadline)
 }
+
+// tuneBus shortens the longest pause between two tries to reach the broker.
+func tuneBus(o *amqp.Options) { timing("backoff", &o.Backoff.Max) }
 
 // tuneTasks shortens the task manager's timings: the same deadline.
 func tuneTasks(t *taskmanager.Timings) {

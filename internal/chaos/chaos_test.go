@@ -13,7 +13,7 @@ import (
 )
 
 // chaosTimings are short, and leave a busy machine of two cores room.
-const chaosTimings = "lease=8s,deadline=3s,beat=1s,heartbeat=2s,grace=1s,sweep=20s"
+const chaosTimings = "lease=8s,deadline=3s,beat=1s,heartbeat=2s,grace=1s,sweep=20s,backoff=1s"
 
 func number(t *testing.T, name string, def int64) int64 {
 	t.Helper()

@@ -19,7 +19,7 @@ func TestBrokerOutage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program and runs servers")
 	}
-	outage(t, "lease=3s,deadline=2s,beat=500ms,heartbeat=1s,grace=1s,sweep=1h", 9*time.Second, "tool ended")
+	outage(t, "lease=3s,deadline=2s,beat=500ms,heartbeat=1s,grace=1s,sweep=1h,backoff=1s", 9*time.Second, "tool ended")
 }
 
 // The same with the real timings: ten minutes.
