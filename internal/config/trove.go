@@ -69,6 +69,7 @@ type importer struct {
 	dir      string
 	sections map[string][]string // section → its lines
 	seen     map[string]string
+	methods  []string          // of backup_strategy
 	out      Imported
 }
 
@@ -134,6 +135,12 @@ func (im *importer) take(o option) bool {
 		im.put("api", o.key, o.value)
 	case "DEFAULT.trove_conductor_workers":
 		im.number("conductor", "workers", o)
+	case "mariadb.backup_strategy", "mysql.backup_strategy":
+		im.strategy(o)
+	case "mariadb.backup_namespace", "mysql.backup_namespace", "mariadb.backup_incremental_strategy", "mysql.backup_incremental_strategy":
+		// the class that backup_strategy names lies there; increments are by the method of their full
+	case "DEFAULT.backup_runner_options", "mariadb.backup_runner_options", "mysql.backup_runner_options":
+		im.todo("%s has options of the old tools: set those that backup_runner_options in [agent] takes", o.key)
 	case "DEFAULT.debug":
 		if strings.EqualFold(o.value, "true") {
 			im.put("log", "level", "debug")
@@ -148,6 +155,17 @@ func (im *importer) take(o option) bool {
 		return false
 	}
 	return true
+}
+
+// strategy keeps the method that a datastore's section names.
+func (im *importer) strategy(o option) {
+	m, err := coffer.ParseMethod(o.value)
+	if err != nil {
+		im.todo("backup_strategy of [%s] is %q, which there is not here: see docs/ENGINES.md", o.section, o.value)
+		return
+	}
+	im.methods = append(im.methods, o.section+"="+m.Class(false))
+	im.put("agent", "backup_strategy", im.methods)
 }
 
 // once puts the first of several options that mean one key.
@@ -246,7 +264,7 @@ func (im *importer) rest() {
 func (im *importer) text() string {
 	var b strings.Builder
 	b.WriteString("# From Trove's configuration. Look over it with: coffer config check\n")
-	for _, name := range []string{"api", "conductor", "bus", "records", "log"} {
+	for _, name := range []string{"api", "conductor", "agent", "bus", "records", "log"} {
 		if len(im.sections[name]) > 0 {
 			fmt.Fprintf(&b, "\n[%s]\n%s\n", name, strings.Join(im.sections[name], "\n"))
 		}
