@@ -22,6 +22,7 @@ type Position struct {
 	PageSize      int    `json:"page_size,omitempty"` // bytes
 	UndoSpaces    int    `json:"undo_tablespaces,omitempty"`
 	ServerVersion string `json:"server_version,omitempty"`
+	PageLists     bool   `json:"page_lists,omitempty"` // the index lists the pages of every tablespace: the chain can be merged
 }
 
 // Lineage tells one unbroken life of a data folder from another: the nonce that

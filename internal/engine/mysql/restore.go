@@ -55,7 +55,7 @@ func restore(ctx context.Context, env restoreEnv, target engine.Target, layers [
 		r.total += l.PlainBytes()
 	}
 	if err = r.clearScratch(); err == nil {
-		err = r.run(ctx, layers)
+		err = r.chosen(ctx, layers)
 	}
 	if err == nil {
 		err = r.seal()

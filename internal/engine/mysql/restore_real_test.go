@@ -103,9 +103,9 @@ func (s *chainSource) backup() (*stream, streamInfo, error) {
 	id := coffer.BackupID(fmt.Sprintf("b%d", len(s.layers)))
 	p := coffer.Position{
 		From: i.From, To: i.To, Last: i.Last, RedoStart: i.RedoStart, DataFilePath: i.DataFilePath, PageSize: i.PageSize,
-		UndoSpaces: i.UndoSpaces,
+		UndoSpaces: i.UndoSpaces, PageLists: i.PageLists,
 	}
-	s.layers = append(s.layers, stored{id: id, position: p, stream: out.Bytes()})
+	s.layers = append(s.layers, indexed{stored{id: id, position: p, stream: out.Bytes()}, out.entries})
 	s.base = engine.Base{Backup: id, Position: p, Summary: i.Summary}
 	return f, i, nil
 }
@@ -227,7 +227,7 @@ func (s *chainSource) stock(layers []engine.Layer) string {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			s.t.Fatal(err)
 		}
-		run(l.(stored).stream, "mbstream", "-x", "-C", dir)
+		run(l.(indexed).stream, "mbstream", "-x", "-C", dir)
 		run(nil, "mariadb-backup", args...)
 	}
 	if os.Geteuid() == 0 {

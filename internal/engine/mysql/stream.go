@@ -50,11 +50,12 @@ type stream struct {
 	plain int64 // bytes passed on
 	err   error // sticky
 
-	open  map[string]*streamFile
-	seen  nameSet         // finished files, by hash
-	parts layer           // the tablespaces of this backup and what DDL did to them
-	final map[string]part // the same by their names in the end; finish fills it
-	know  streamKnown
+	open   map[string]*streamFile
+	blocks map[string]int  // block size of a delta to come, by its name, as its .meta says
+	seen   nameSet         // finished files, by hash
+	parts  layer           // the tablespaces of this backup and what DDL did to them
+	final  map[string]part // the same by their names in the end; finish fills it
+	know   streamKnown
 }
 
 const opStream = "follow the backup stream"
@@ -64,7 +65,7 @@ const opStream = "follow the backup stream"
 func newStream(out engine.Sink, base engine.Base, asked uint64) *stream {
 	return &stream{
 		out: out, base: base, asked: asked, need: 1,
-		open: make(map[string]*streamFile), seen: newNameSet(),
+		open: make(map[string]*streamFile), blocks: make(map[string]int), seen: newNameSet(),
 		parts: newLayer(base.Full()), know: streamKnown{innodb: newNameSet(), partitions: newNameSet()},
 	}
 }
@@ -148,6 +149,9 @@ func (s *stream) data(p []byte) (int, error) {
 		}
 	}
 	s.left -= int64(n)
+	if err := s.listPages(s.file, false); err != nil {
+		return 0, err
+	}
 	return n, s.endData()
 }
 
@@ -184,7 +188,14 @@ func (s *stream) end(c xbstream.Chunk) error {
 	if err := s.learn(f); err != nil {
 		return err
 	}
-	return coffer.Wrap("index the backup stream", s.out.Entry(f.entry()))
+	if err := s.listPages(f, true); err != nil {
+		return err
+	}
+	e := f.entry()
+	if e.Kind == engine.KindDelta && e.PageSize == 0 {
+		s.know.unlisted = true
+	}
+	return coffer.Wrap("index the backup stream", s.out.Entry(e))
 }
 
 // command follows an order to rename or remove a file sent before.

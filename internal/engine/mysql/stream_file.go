@@ -37,6 +37,7 @@ type streamFile struct {
 	inline bool   // and to be in the index
 	held   bool   // nothing of it is passed on before its end
 	body   []byte // the first bytes, or the whole content
+	pages  *deltaPages
 }
 
 // fileOf gives the file that a chunk belongs to, begun by its first chunk.
@@ -65,6 +66,11 @@ func (s *stream) fileOf(c xbstream.Chunk) (*streamFile, error) {
 	case engine.KindMeta, engine.KindRen, engine.KindDel:
 		f.limit, f.inline = maxControl, true
 	}
+	if f.kind == engine.KindDelta {
+		base := strings.TrimSuffix(f.name, ".delta")
+		f.pages = &deltaPages{size: s.blocks[base]}
+		delete(s.blocks, base)
+	}
 	s.open[c.Path] = f
 	return f, nil
 }
@@ -79,6 +85,9 @@ func (f *streamFile) chunk(plain, n int64) {
 // take keeps of p what has to be kept.
 func (f *streamFile) take(p []byte) error {
 	f.size += int64(len(p))
+	if f.pages != nil {
+		f.pages.take(p)
+	}
 	if f.limit == 0 {
 		f.body = append(f.body, p[:min(len(p), max(0, firstBytes-len(f.body)))]...)
 		return nil
@@ -102,8 +111,10 @@ func (f *streamFile) entry() engine.Entry {
 			e.Space = &id
 		}
 		e.Page0 = e.Space != nil && f.firstPage()
+		f.describe(&e)
 	case engine.KindDelta:
 		e.Page0 = f.lists(0)
+		f.describe(&e)
 	case engine.KindMeta:
 		if m, err := parseMeta(f.body); err == nil {
 			e.Space, e.PageSize = &m.space, m.page

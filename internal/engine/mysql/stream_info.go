@@ -25,6 +25,7 @@ type streamInfo struct {
 	Summary        []byte
 	Links          []string // tables with a DATA DIRECTORY, which no restore takes: the first few
 	Plain          int64    // bytes passed to the sink
+	PageLists      bool     // the index lists the pages of every delta
 }
 
 // streamKnown gathers, while the stream passes, what streamInfo is made of.
@@ -35,6 +36,7 @@ type streamKnown struct {
 	innodb                nameSet // .frm files of InnoDB tables
 	partitions            nameSet // their partitions
 	links                 []string
+	unlisted              bool // the pages of some delta are not in the index
 }
 
 const maxLinks = 16
@@ -52,6 +54,10 @@ func (s *stream) learn(f *streamFile) error {
 		s.know.redo = f.body
 	}
 	switch path.Ext(f.name) {
+	case ".meta":
+		if m, err := parseMeta(f.body); err == nil {
+			s.blocks[strings.TrimSuffix(f.name, ".meta")] = m.page
+		}
 	case ".frm":
 		s.know.frm(f)
 	case ".par":
@@ -85,7 +91,7 @@ func (s *stream) finish() (streamInfo, error) {
 	}
 	info := streamInfo{
 		From: s.know.checkpoints.from, To: s.know.checkpoints.to, Last: s.know.checkpoints.last,
-		Plain: s.plain, Links: s.know.links,
+		Plain: s.plain, Links: s.know.links, PageLists: !s.know.unlisted,
 	}
 	if err := info.fill(&s.know); err != nil {
 		return streamInfo{}, err

@@ -1,0 +1,115 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"sync"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/engine"
+	"github.com/cofferdb/coffer/internal/layers"
+)
+
+// merge fills the target from all layers in one pass and prepares it once, as if
+// it had been one full backup taken when the last layer was.
+func (r *restorer) merge(ctx context.Context, chain []engine.Layer, p *layers.Plan) error {
+	r.done, r.total = 0, p.Bytes()
+	last := chain[len(chain)-1]
+	if err := p.Write(ctx, layers.Options{Create: r.create, Progress: r.advance()}); err != nil {
+		return err
+	}
+	parent := chain[len(chain)-2].Position()
+	if err := checkCheckpoints(r.root, last.Position(), &parent); err != nil {
+		return err
+	}
+	pos := last.Position()
+	text := fmt.Sprintf("backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = %d\nlast_lsn = %d\nrecover_binlog_info = 0\n", pos.To, pos.Last)
+	if err := r.root.WriteFile(checkpointsFile, []byte(text), 0o600); err != nil {
+		return err
+	}
+	if err := disarm(r.root); err != nil {
+		return err
+	}
+	if err := r.own(r.root); err != nil {
+		return err
+	}
+	return r.prepare(ctx, "", last)
+}
+
+// create makes one output file below the target.
+func (r *restorer) create(name string) (layers.File, error) {
+	if dir := path.Dir(name); dir != "." {
+		if err := r.root.MkdirAll(dir, 0o700); err != nil {
+			return nil, coffer.Wrap("file "+name, err)
+		}
+	}
+	f, err := r.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, coffer.E(coffer.KindCorrupt, "file "+name, "two files have this name")
+	}
+	return f, coffer.Wrap("file "+name, err)
+}
+
+// advance gives what counts the bytes of several writers.
+func (r *restorer) advance() func(int64) {
+	var mu sync.Mutex
+	return func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		r.done += n
+		r.progress("merge")
+	}
+}
+
+// join plans the merge. KindUnsupported says why the chain must be restored step by
+// step. The page lists wait in a file without a name.
+func (r *restorer) join(ctx context.Context, chain []engine.Layer) (*layers.Plan, *os.File, error) {
+	positions := make([]coffer.Position, len(chain))
+	for i, l := range chain {
+		positions[i] = l.Position()
+	}
+	if err := coffer.Mergeable(positions); err != nil {
+		return nil, nil, err
+	}
+	system, err := systemFiles(positions[len(positions)-1].DataFilePath)
+	if err != nil {
+		return nil, nil, err
+	}
+	spool, err := os.CreateTemp("", "coffer-pages-")
+	if err != nil {
+		return nil, nil, coffer.Wrap("make room for the page lists", err)
+	}
+	err = os.Remove(spool.Name())
+	var p *layers.Plan
+	if err == nil {
+		p, err = layers.Join(ctx, chain, system, spool)
+	}
+	if err != nil {
+		spool.Close()
+		return nil, nil, err
+	}
+	return p, spool, nil
+}
+
+// chosen restores by the way that was asked for, or the best that is safe.
+func (r *restorer) chosen(ctx context.Context, chain []engine.Layer) error {
+	if len(chain) == 1 || r.target.Way == engine.Stepwise {
+		return r.run(ctx, chain)
+	}
+	p, spool, err := r.join(ctx, chain)
+	if coffer.IsKind(err, coffer.KindUnsupported) && r.target.Way == "" {
+		if r.target.Event != nil {
+			r.target.Event(coffer.Event{Level: coffer.Warn, Code: "restore.stepwise", Text: "restored step by step: " + err.Error()})
+		}
+		return r.run(ctx, chain)
+	}
+	if err != nil {
+		return coffer.Wrap("join the backups", err)
+	}
+	defer spool.Close()
+	return coffer.Wrap("join the backups", r.merge(ctx, chain, p))
+}
