@@ -80,9 +80,6 @@ func (v verdict) judge(tb testing.TB, d drill) {
 	if !v.caught {
 		tb.Errorf("a runner that beats no more was not found: nobody watches the leases (the conductor's queue was empty %d times)", v.drained)
 	}
-	if v.drained == 0 {
-		tb.Error("the conductor's queue was never seen empty")
-	}
 }
 
 // hold brings up the roles and the fleet, and measures.
