@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/cofferdb/coffer"
@@ -17,6 +18,8 @@ type Owned struct {
 	Uploads  []store.Upload // begun and never ended
 	Manifest bool           // there is a manifest
 	Dead     bool           // there is a tombstone
+
+	gone bool // there is no intent now
 }
 
 // Survey lists a place once and sorts what lies there by backup. Ours is what an
@@ -115,6 +118,9 @@ func (s *survey) judge(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if s.vanished(o) {
+			continue
+		}
 		if !mine {
 			s.strangers = append(s.strangers, o.Objects...)
 			continue
@@ -136,8 +142,15 @@ func (s *survey) judge(ctx context.Context) error {
 func (s *survey) owns(ctx context.Context, o *Owned) (bool, error) {
 	var err error
 	o.Intent, err = readIntent(ctx, s.p, s.pol, o.ID)
+	o.gone = coffer.IsKind(err, coffer.KindNotFound)
 	if coffer.IsKind(err, coffer.KindNotFound, coffer.KindCorrupt, coffer.KindUnsupported) {
 		return false, nil
 	}
 	return err == nil && o.Intent.Installation == s.installation, err
+}
+
+// vanished reports whether the intent went after the listing had shown it: another
+// sweep or a delete is at work, and what is left is no stranger's.
+func (s *survey) vanished(o *Owned) bool {
+	return o.gone && slices.Contains(o.Objects, s.p.at(IntentName(o.ID)))
 }
