@@ -143,7 +143,7 @@ type Holds struct {
 	Commit   time.Duration `json:"commit"`   // every commit waited
 }
 
-// Way is how a chain is restored.
+// Way is how a chain is restored; "" is Stepwise.
 type Way string
 
 // The ways. Merged joins the layers page by page and prepares once; stepwise
@@ -159,9 +159,9 @@ type Target struct {
 	UID, GID int    // owner of everything in the end; ignored unless root
 	Memory   int64  // bytes for prepare; 0 is 256 MiB
 	Progress func(Progress)
-	Way      Way // how a chain is restored; "" is the best that is safe
-	// Event, if set, is told what an operator may want to know.
-	Event func(coffer.Event)
+	// Way is how a chain is restored. Merged is KindUnsupported where a link does
+	// not allow it.
+	Way Way
 	// Databases are all that is restored; none is everything. KindUnsupported where
 	// the backup is of files and not of databases.
 	Databases []string

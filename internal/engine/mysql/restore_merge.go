@@ -95,18 +95,12 @@ func (r *restorer) join(ctx context.Context, chain []engine.Layer) (*layers.Plan
 	return p, spool, nil
 }
 
-// chosen restores by the way that was asked for, or the best that is safe.
+// chosen restores by the way that was asked for.
 func (r *restorer) chosen(ctx context.Context, chain []engine.Layer) error {
-	if len(chain) == 1 || r.target.Way == engine.Stepwise {
+	if len(chain) == 1 || r.target.Way != engine.Merged {
 		return r.run(ctx, chain)
 	}
 	p, spool, err := r.join(ctx, chain)
-	if coffer.IsKind(err, coffer.KindUnsupported) && r.target.Way == "" {
-		if r.target.Event != nil {
-			r.target.Event(coffer.Event{Level: coffer.Warn, Code: "restore.stepwise", Text: "restored step by step: " + err.Error()})
-		}
-		return r.run(ctx, chain)
-	}
 	if err != nil {
 		return coffer.Wrap("join the backups", err)
 	}
