@@ -25,6 +25,9 @@ var mayImport = map[string]string{
 	"internal/conductor":   ". internal/bus internal/message internal/records internal/settle",
 	"internal/agent":       ". internal/archive internal/bus internal/codec internal/engine internal/host internal/message internal/plan internal/retry internal/store",
 
+	// a role's two halves on Trove's own protocol
+	"internal/trovelink": ". internal/bus internal/codec internal/engine internal/message internal/records internal/retry",
+
 	// ideas that stand on others
 	"internal/settle":    ". internal/archive internal/records internal/retry internal/store",
 	"internal/catalogue": ". internal/archive internal/retry internal/store",

@@ -1,0 +1,183 @@
+package trovelink
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/codec"
+	"github.com/cofferdb/coffer/internal/engine"
+)
+
+// create accepts an order: when it returns, the order is on disk and the backup runs
+// on in the background. One that comes while another runs is FAILED.
+func (g *Guest) create(ctx, life context.Context, info BackupInfo) error {
+	if err := checkID(info.ID); err != nil {
+		return err
+	}
+	r, err := readRequest(g.ContextOf(ctx))
+	if err != nil {
+		return err
+	}
+	o := &order{Info: info, Answers: r.answers()}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.busy {
+		g.work.Go(func() {
+			g.update(life, r, Update{BackupID: info.ID, State: failed})
+			g.say(life, r, coffer.E(coffer.KindBusy, "take the backup", "another backup of this instance runs"))
+		})
+		return nil
+	}
+	if err := g.write(o); err != nil {
+		return err
+	}
+	g.busy = true
+	g.work.Go(func() { g.run(life, r, o) })
+	return nil
+}
+
+// lastWords is how long a stop waits for the end to be reported.
+const lastWords = 10 * time.Second
+
+// run takes the backup and reports how it ended.
+func (g *Guest) run(ctx context.Context, r Request, o *order) {
+	end, err := g.backup(ctx, r, o.Info)
+	end.BackupID = o.Info.ID
+	good := err == nil
+	end.Success, end.State = &good, completed
+	if err != nil {
+		end.State, o.Failure = failed, text(err)
+		g.Log.Warn("a backup for Trove failed", "backup", o.Info.ID, "kind", coffer.KindOf(err), "err", err, "hint", coffer.HintOf(err))
+	}
+	o.End = &end
+	if err := g.write(o); err != nil {
+		g.Log.Warn("could not keep how a backup ended", "backup", o.Info.ID, "err", err)
+	}
+	if ctx.Err() != nil {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer stop()
+	}
+	g.finish(ctx, o)
+}
+
+// stream gives the engine's bytes to the compression. The archive's index is not
+// Trove's: entries are not kept.
+type stream struct{ *codec.Writer }
+
+// Entry implements engine.Sink.
+func (stream) Entry(engine.Entry) error { return nil }
+
+var _ engine.Sink = stream{}
+
+// backup takes one backup. What it gives is the last report, filled in as far as it
+// came.
+func (g *Guest) backup(ctx context.Context, r Request, info BackupInfo) (end Update, err error) {
+	end.BackupType = "full"
+	var base engine.Base
+	if info.Parent != nil {
+		end.BackupType = "incremental"
+		if base, err = g.base(*info.Parent); err != nil {
+			return end, err
+		}
+	}
+	account, err := r.account(info, g.Region)
+	if err != nil {
+		return end, err
+	}
+	in := container{http: g.HTTP, account: account, name: containerOf(info), token: r.Token, patient: g.patient}
+	facts, err := g.Engine.Probe(ctx, base)
+	if err != nil {
+		return end, coffer.Wrap("look at the database", err)
+	}
+	if facts.Method != "" && facts.Method != engine.MariaBackup {
+		return end, coffer.E(coffer.KindUnsupported, "take the backup", "under Trove this agent does not use %s", facts.Method)
+	}
+	size := coffer.Sizes{Data: facts.DataBytes}.GiB()
+	end.Size = &size
+	begun := end
+	begun.BackupID, begun.State = info.ID, building
+	if !g.update(ctx, r, begun) {
+		return end, coffer.Wrap("report the begin", context.Cause(ctx))
+	}
+	if info.Parent != nil {
+		if err := unchanged(ctx, in, *info.Parent); err != nil {
+			return end, err
+		}
+	}
+	end.Checksum, err = g.store(ctx, in, info, base)
+	if err == nil {
+		end.Location = location(account, in.name, objectName(info.ID))
+	}
+	return end, err
+}
+
+// unchanged says whether the parent still is what Trove has recorded. It is looked at
+// in the caller's own account only: the token goes nowhere else.
+func unchanged(ctx context.Context, in container, p Parent) error {
+	const op = "look at the parent"
+	account, name, object, err := split(p.Location)
+	if err != nil {
+		return err
+	}
+	if account != strings.TrimSuffix(in.account, "/") {
+		return coffer.E(coffer.KindForbidden, op, "it is in another account, %s", account)
+	}
+	in.name = name
+	etag, _, err := in.head(ctx, object)
+	if err != nil {
+		return coffer.Wrap(op, err)
+	}
+	if etag != p.Checksum {
+		return coffer.E(coffer.KindNeedFull, op, "its ETag is %.60q, recorded is %.60q", etag, p.Checksum).WithHint("take a full backup")
+	}
+	return nil
+}
+
+// store streams the backup into the container, and gives its checksum.
+func (g *Guest) store(ctx context.Context, in container, info BackupInfo, base engine.Base) (string, error) {
+	if err := in.make(ctx); err != nil {
+		return "", coffer.Wrap("make the container", err)
+	}
+	up := &upload{ctx: ctx, in: in, backup: info.ID}
+	checksum, err := g.fill(ctx, up, info, base)
+	if err == nil {
+		return checksum, nil
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer stop()
+	if e := up.abort(ctx); e != nil {
+		return "", coffer.E(coffer.KindOf(err), "take the backup", "%w; what was stored of it stays: %w", err, e).WithHint("%s", coffer.HintOf(err))
+	}
+	return "", err
+}
+
+func (g *Guest) fill(ctx context.Context, up *upload, info BackupInfo, base engine.Base) (string, error) {
+	w, err := codec.NewWriter(up, codec.Gzip, 0, nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := g.Engine.Backup(ctx, stream{w}, base, g.Options)
+	if err != nil {
+		w.Fail(err)
+		_ = w.Close() // waits for the workers; it has no other error to tell
+		return "", coffer.Wrap("run the tool", err)
+	}
+	if err := w.Close(); err != nil {
+		return "", coffer.Wrap("store the backup", err)
+	}
+	meta := map[string]string{
+		metaLSN: strconv.FormatUint(res.Position.To, 10), metaDatastore: info.Datastore, metaVersion: info.DatastoreVersion,
+	}
+	if info.Parent != nil {
+		meta[metaParentLocation], meta[metaParentChecksum] = info.Parent.Location, info.Parent.Checksum
+	}
+	checksum, err := up.finish(meta)
+	if err != nil {
+		return "", coffer.Wrap("store the backup", err)
+	}
+	return checksum, g.keep(info.ID, stood{Checksum: checksum, Position: res.Position, Summary: res.Summary})
+}
