@@ -69,7 +69,7 @@ type importer struct {
 	dir      string
 	sections map[string][]string // section → its lines
 	seen     map[string]string
-	methods  []string          // of backup_strategy
+	methods  []string // of backup_strategy
 	out      Imported
 }
 

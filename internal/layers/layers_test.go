@@ -140,10 +140,7 @@ func (f *fake) delta(name string, id uint32, size uint32, version byte, pages ..
 }
 
 // memory is a spool and an output file.
-type memory struct {
-	mu sync.Mutex
-	b  []byte
-}
+type memory struct{ b []byte }
 
 func (m *memory) Write(p []byte) (int, error) { m.b = append(m.b, p...); return len(p), nil }
 func (m *memory) ReadAt(p []byte, off int64) (int, error) {
