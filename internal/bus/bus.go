@@ -13,9 +13,14 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/cofferdb/coffer"
 )
+
+// ErrNobody is in the error of what has surely reached nobody, and can be sent again
+// without coming twice. Without it a KindUnavailable leaves that open.
+var ErrNobody = errors.New("nobody serves the target")
 
 // Target is who is meant: any server of a topic, or one of them.
 type Target struct {

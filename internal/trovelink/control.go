@@ -1,6 +1,7 @@
 package trovelink
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -12,11 +13,15 @@ import (
 	"github.com/cofferdb/coffer/internal/bus"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/internal/retry"
 )
 
 // Method is how a backup that a Trove guest made says so: that it is COMPLETED is the
 // guest's word.
 const Method = "trove-guest"
+
+// phaseBegun is the phase of a job whose guest has reported that it has begun.
+const phaseBegun = "at the guest"
 
 // Records is what Control asks of the metadata.
 type Records interface {
@@ -55,7 +60,10 @@ type Control struct {
 	// while its heartbeats come, and for no longer than Longest.
 	Expiry  time.Duration // without a heartbeat it is silent; 0 is 90 s, as in Trove
 	Longest time.Duration // 0 is 24 h
+	Begin   time.Duration // how soon a guest reports that it has begun; 0 is 5 min
 	Every   time.Duration // how often that is looked at; 0 is coffer.BeatEvery
+
+	resend retry.Policy // of what the broker returns; zero is the usual one
 
 	mu    sync.Mutex
 	heard map[coffer.AgentID]heard
@@ -113,7 +121,7 @@ func (o *over) Cast(ctx context.Context, to bus.Target, method string, body any)
 
 // Serve implements bus.Bus.
 func (o *over) Serve(ctx context.Context, at bus.Target, h bus.Handler, ready func()) error {
-	if at.Topic != conductor.Topic {
+	if at.Topic != toConductor.Topic {
 		return o.Bus.Serve(ctx, at, h, ready)
 	}
 	mux := o.c.mux()
@@ -185,7 +193,7 @@ func (c *Control) keepAlive(ctx context.Context) error {
 		if !c.lives(j, a.Beat, time.Now()) {
 			continue
 		}
-		r := records.Report{Job: j.ID, Runner: j.Runner, Seq: j.Seq + 1, Beat: j.Beat + 1, Phase: "at the guest", Progress: j.Progress, Now: c.Now()}
+		r := records.Report{Job: j.ID, Runner: j.Runner, Seq: j.Seq + 1, Beat: j.Beat + 1, Progress: j.Progress, Now: c.Now()}
 		if _, err := c.Records.Report(ctx, r); err != nil {
 			return coffer.Wrap("beat for a guest", err)
 		}
@@ -203,12 +211,9 @@ func (c *Control) keepAlive(ctx context.Context) error {
 // lives says whether a job's guest was heard lately, and has not had it for too long,
 // as far as this process has seen: it gives every guest a fresh term at its start.
 func (c *Control) lives(j coffer.Job, beat uint64, now time.Time) bool {
-	expiry, longest := c.Expiry, c.Longest
-	if expiry == 0 {
-		expiry = 90 * time.Second
-	}
-	if longest == 0 {
-		longest = 24 * time.Hour
+	expiry, longest := cmp.Or(c.Expiry, 90*time.Second), cmp.Or(c.Longest, 24*time.Hour)
+	if j.Phase != phaseBegun {
+		longest = cmp.Or(c.Begin, 5*time.Minute)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

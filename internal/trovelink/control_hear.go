@@ -67,7 +67,7 @@ func (c *Control) updateBackup(ctx context.Context, u Update) (message.None, err
 	switch u.State {
 	case building:
 		_, err = c.Records.Report(ctx, records.Report{
-			Job: j.ID, Runner: j.Runner, Seq: j.Seq + 1, Beat: j.Beat + 1, Phase: "at the guest", Progress: j.Progress, Data: bytesOf(u.Size), Now: c.Now(),
+			Job: j.ID, Runner: j.Runner, Seq: j.Seq + 1, Beat: j.Beat + 1, Phase: phaseBegun, Progress: j.Progress, Data: bytesOf(u.Size), Now: c.Now(),
 		})
 	case completed:
 		err = c.complete(ctx, j, u)
@@ -119,8 +119,8 @@ func (c *Control) complete(ctx context.Context, j coffer.Job, u Update) error {
 
 func isMD5(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
 
-// notifyFailed keeps a guest's reason: as the job's error if it is heard first, else
-// as an event.
+// notifyFailed keeps a guest's reason: in the job's diary, and as its error if it is
+// heard before the report that says FAILED. The two come in any order, or at once.
 func (c *Control) notifyFailed(ctx context.Context, n NoteFailed) (message.None, error) {
 	instance, _ := n.Note["instance_id"].(string)
 	backup, _ := n.Note["backup_id"].(string)
@@ -131,11 +131,13 @@ func (c *Control) notifyFailed(ctx context.Context, n NoteFailed) (message.None,
 	if err != nil {
 		return message.None{}, err
 	}
-	reason := "the guest says: " + strings.ToValidUTF8(n.Message, "?")
-	if runs {
+	if !runs && j.State != coffer.Failed {
+		return message.None{}, nil
+	}
+	reason := "the guest says: " + clipTo(n.Message, 4000)
+	err = c.Records.AddEvents(ctx, j.ID, []coffer.Event{{At: c.Now(), Level: coffer.Fail, Code: Method, Text: reason}})
+	if err == nil && runs {
 		_, err = c.Records.Fail(ctx, j.ID, j.Runner, records.Ending{Kind: coffer.KindTool, Error: reason, Now: c.Now()})
-	} else if j.State == coffer.Failed {
-		err = c.Records.AddEvents(ctx, j.ID, []coffer.Event{{At: c.Now(), Level: coffer.Fail, Code: Method, Text: reason[:min(len(reason), 4000)]}})
 	}
 	return message.None{}, err
 }

@@ -2,6 +2,7 @@ package trovelink
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cofferdb/coffer"
@@ -50,22 +51,33 @@ func (c *Control) start(ctx context.Context, b bus.Bus, in coffer.Instance, id c
 	return c.send(ctx, b, to, job, runner, info, login)
 }
 
-// send casts a claimed backup. Whoever claims and then dies leaves a job that no guest
-// reports on; it is FAILED when its time is over, and never sent twice.
+// send casts a claimed backup, again while the broker returns it. Whether a guest has
+// got it may stay open, as when we die here: if it has not, it reports no begin, and
+// the job is FAILED soon. It is never sent twice.
 func (c *Control) send(ctx context.Context, b bus.Bus, to bus.Target, job coffer.Job, runner coffer.Runner, info BackupInfo, login Login) error {
 	const op = "send a backup to a Trove guest"
-	patience := retry.Policy{Min: 200 * time.Millisecond, Max: time.Second, For: 8 * time.Second}
-	cctx := withContext(ctx, requestOf(job, info, login))
-	err := patience.Do(cctx, op, func(ctx context.Context) error {
-		return createBackup.Cast(ctx, b, to, createArgs{BackupInfo: info})
-	})
-	if err == nil {
-		return c.Records.AddEvents(context.WithoutCancel(ctx), job.ID, []coffer.Event{{
-			At: c.Now(), Level: coffer.Warn, Code: Method,
-			Text: "a Trove guest takes it: no commit is granted, nobody reads what it stores, and nothing proves who reports",
-		}})
+	patience := c.resend
+	if patience == (retry.Policy{}) {
+		patience = retry.Policy{Min: 200 * time.Millisecond, Max: time.Second, For: 8 * time.Second}
 	}
-	_, ferr := c.Records.Fail(context.WithoutCancel(ctx), job.ID, runner, records.Ending{
+	var open error // sent, but to no known effect
+	err := patience.Do(withContext(ctx, requestOf(job, info, login)), op, func(ctx context.Context) error {
+		err := createBackup.Cast(ctx, b, to, createArgs{BackupInfo: info})
+		if err != nil && !errors.Is(err, bus.ErrNobody) {
+			open = err
+			return nil
+		}
+		return err
+	})
+	ctx = context.WithoutCancel(ctx)
+	text := "a Trove guest takes it: no commit is granted, nobody reads what it stores, and nothing proves who reports"
+	if open != nil {
+		text += "; whether it has the order is not known: " + open.Error()
+	}
+	if err == nil {
+		return c.Records.AddEvents(ctx, job.ID, []coffer.Event{{At: c.Now(), Level: coffer.Warn, Code: Method, Text: text}})
+	}
+	_, ferr := c.Records.Fail(ctx, job.ID, runner, records.Ending{
 		Kind: coffer.KindOf(err), Error: "the guest could not be reached: " + err.Error(), Hint: "ask again when the guest runs", Now: c.Now(),
 	})
 	return coffer.Wrap("write FAILED", ferr)

@@ -162,5 +162,5 @@ func (g *Guest) health(ctx context.Context) string {
 func (g *Guest) sendBeat(ctx context.Context, sent float64, status string) error {
 	b := Beat{InstanceID: string(g.Instance), Sent: sent}
 	b.Payload.ServiceStatus = status
-	return heartbeat.Cast(ctx, g.Bus, conductor, b)
+	return heartbeat.Cast(ctx, g.Bus, toConductor, b)
 }

@@ -108,7 +108,7 @@ func (g *Guest) tell(ctx context.Context, values map[string]any, send func(ctx c
 func (g *Guest) update(ctx context.Context, r Request, u Update) bool {
 	return g.tell(ctx, r.answers(), func(ctx context.Context, sent float64) error {
 		u.InstanceID, u.Sent = string(g.Instance), sent
-		return updateBackup.Cast(ctx, g.Bus, conductor, u)
+		return updateBackup.Cast(ctx, g.Bus, toConductor, u)
 	})
 }
 
@@ -120,13 +120,13 @@ func (g *Guest) say(ctx context.Context, r Request, failure error) bool {
 	}
 	return g.tell(ctx, r.answers(), func(ctx context.Context, _ float64) error {
 		if failure == nil {
-			return notifyEnd.Cast(ctx, g.Bus, conductor, NoteEnd{Note: r.Note, Args: map[string]any{}})
+			return notifyEnd.Cast(ctx, g.Bus, toConductor, NoteEnd{Note: r.Note, Args: map[string]any{}})
 		}
 		note := Note{"instance_id": string(g.Instance)}
 		for k, v := range r.Note {
 			note[k] = v
 		}
-		return notifyExcInfo.Cast(ctx, g.Bus, conductor, NoteFailed{Note: note, Message: clip(text(failure)), Exception: []string{clip(text(failure)) + "\n"}})
+		return notifyExcInfo.Cast(ctx, g.Bus, toConductor, NoteFailed{Note: note, Message: clip(text(failure)), Exception: []string{clip(text(failure)) + "\n"}})
 	})
 }
 
@@ -140,9 +140,11 @@ func text(err error) string {
 }
 
 // clip keeps a text within Trove's column.
-func clip(s string) string {
-	if len(s) > 250 {
-		s = strings.ToValidUTF8(s[:247], "") + "…"
+func clip(s string) string { return clipTo(s, 250) }
+
+func clipTo(s string, n int) string {
+	if len(s) > n {
+		s = s[:n-3] + "…"
 	}
-	return s
+	return strings.ToValidUTF8(s, "")
 }

@@ -21,7 +21,7 @@ const (
 )
 
 // Trove's conductor listens where ours does.
-var conductor = message.Conductor
+var toConductor = message.Conductor
 
 // BackupInfo is Trove's order of a backup.
 type BackupInfo struct {

@@ -11,6 +11,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/bus"
 )
 
 // confirmPatience is how long the broker may take to say that it has a message.
@@ -181,7 +182,7 @@ func (p *publisher) put(ctx context.Context, l letter, m amqp091.Publishing) (*r
 }
 
 // errReturned says that no queue takes the message.
-var errReturned = errors.New("nobody serves the target")
+var errReturned = bus.ErrNobody
 
 // errStale says that a publisher had ended before anything was published on it.
 var errStale = errors.New("the channel has ended")
