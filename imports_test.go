@@ -42,6 +42,8 @@ var mayImport = map[string]string{
 	"internal/enrol":  ". client rest internal/bus internal/message internal/pki internal/records internal/sign",
 	"internal/config": ". internal/engine",
 
+	"internal/layers": ". internal/engine xbstream",
+
 	// adapters
 	"internal/store/file":   ". internal/retry internal/store",
 	"internal/store/s3":     ". internal/store internal/store/remote",
