@@ -19,6 +19,7 @@ import (
 	"github.com/cofferdb/coffer/internal/bus/amqp"
 	"github.com/cofferdb/coffer/internal/engine/mysql"
 	"github.com/cofferdb/coffer/internal/guard"
+	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/testenv"
 )
 
@@ -218,6 +219,7 @@ func (s *site) prepare(args ...string) {
 func TestHeavyTroveDrivesTheGuest(t *testing.T) {
 	heavy(t)
 	trove := testenv.Trove(t, testenv.TroveOptions{Secure: true})
+	t.Run("login", func(t *testing.T) { realLogin(t, trove) })
 	for _, secure := range []bool{true, false} {
 		name := map[bool]string{true: "encrypted", false: "plain"}[secure]
 		t.Run(name, func(t *testing.T) {
@@ -255,8 +257,25 @@ func TestHeavyTroveDrivesTheGuest(t *testing.T) {
 				return fault != ""
 			})
 			t.Logf("the fault: %s", fault)
-			s.calls()
+			s.calls(secure)
 		})
+	}
+}
+
+// realLogin logs in at the real Keystone, as Control does for its guests.
+func realLogin(t *testing.T, trove *testenv.TroveServer) {
+	secret := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(secret, []byte("alicepass"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := Keystone{URL: trove.Keystone.URL, User: "alice", PasswordFile: secret, HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	project := trove.Keystone.Projects["farm-a"]
+	got, err := k.Login(t.Context(), coffer.ProjectID(project))
+	if err != nil || got.Token == "" || got.Account != trove.Swift.KeystoneURL+"/AUTH_"+project {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := k.Login(t.Context(), coffer.ProjectID(trove.Keystone.Projects["farm-b"])); !coffer.IsKind(err, coffer.KindUnauthorized) {
+		t.Errorf("in a project where she has no role: %v", err)
 	}
 }
 
@@ -297,13 +316,33 @@ func (s *site) owned(dir string) string {
 	return dir
 }
 
-// calls asks the guest what Trove's task manager would.
-func (s *site) calls() {
+// calls asks the guest what Trove's task manager would, and reads what Trove made of
+// its heartbeats.
+func (s *site) calls(secure bool) {
 	s.t.Helper()
 	var status string
 	err := s.trove.DB.QueryRow("SELECT status_description FROM trove.service_statuses WHERE instance_id = ?", s.id).Scan(&status)
 	if err != nil || status != "healthy" {
 		s.t.Errorf("the instance's status is %q, %v", status, err)
+	}
+	b := troveBus(s.t, s.trove.Broker, func(o *amqp.Options) {
+		if secure {
+			o.Keys = guestKeys{}
+		}
+	})
+	ctx, stop := context.WithTimeout(s.t.Context(), time.Minute)
+	defer stop()
+	to := message.GuestAgent(coffer.InstanceID(s.id))
+	var alive bool
+	if err := b.Call(ctx, to, "rpc_ping", map[string]any{}, &alive); err != nil || !alive {
+		s.t.Errorf("rpc_ping: %t, %v", alive, err)
+	}
+	var fs Filesystem
+	if err := b.Call(ctx, to, "get_filesystem_stats", map[string]any{"fs_path": nil}, &fs); err != nil || fs.Total <= 0 || fs.Used <= 0 || fs.Free <= 0 {
+		s.t.Errorf("get_filesystem_stats: %+v, %v", fs, err)
+	}
+	if err := b.Call(ctx, to, "prepare", map[string]any{"backup_info": nil}, nil); !coffer.IsKind(err, coffer.KindUnsupported) {
+		s.t.Errorf("prepare: %v", err)
 	}
 	if w := s.trove.Asked(); len(w) > 0 {
 		s.t.Logf("asked of the stand-in in vain: %q", w)
