@@ -59,6 +59,8 @@ func (c *troveCloud) answer(w http.ResponseWriter, r *http.Request) {
 		}}
 	case strings.HasSuffix(r.URL.Path, "/ports"):
 		body = map[string]any{"ports": []any{}}
+	case strings.HasSuffix(r.URL.Path, "/os-server-groups"):
+		body = map[string]any{"server_groups": []any{}}
 	default:
 		c.asked = append(c.asked, r.Method+" "+r.URL.Path)
 		w.WriteHeader(http.StatusNotFound)
