@@ -54,18 +54,19 @@ type site struct {
 	db    *testenv.Server
 	id    string
 	fail  string // while this file is there, the tool fails
+	slow  string // while this file is there, it takes its time
 }
 
 func newSite(t *testing.T, trove *testenv.TroveServer, secure bool) *site {
 	t.Helper()
 	dir := t.TempDir()
-	s := &site{t: t, trove: trove, db: testenv.MariaDB(t, testenv.MariaDBOptions{}), fail: filepath.Join(dir, "fail")}
+	s := &site{t: t, trove: trove, db: testenv.MariaDB(t, testenv.MariaDBOptions{}), fail: filepath.Join(dir, "fail"), slow: filepath.Join(dir, "slow")}
 	s.id = trove.AddInstance(t, "farm-a", secure)
 	s.db.Exec(t, "CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY AUTO_INCREMENT, v LONGBLOB)",
 		"INSERT INTO shop.orders (v) SELECT RANDOM_BYTES(1000) FROM shop.seq_1_to_40000")
 	tool := testenv.Need(t, "mariadb-backup")[0]
 	script := filepath.Join(dir, "tool")
-	text := "#!/bin/sh\ncase \"$*\" in *--backup*) [ ! -e " + s.fail + " ] || { echo disk on fire >&2; exit 1; };; esac\nexec " + tool + " \"$@\"\n"
+	text := "#!/bin/sh\ncase \"$*\" in *--backup*) [ ! -e " + s.fail + " ] || { echo disk on fire >&2; exit 1; }; [ ! -e " + s.slow + " ] || sleep 5;; esac\nexec " + tool + " \"$@\"\n"
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,18 @@ func (s *site) row(id string) (r row, size float64) {
 // backup asks Trove's API for one, and waits for its end.
 func (s *site) backup(args ...string) (id string, r row, size float64) {
 	s.t.Helper()
-	id = s.openstack(append([]string{"database", "backup", "create", "nightly", "--instance", s.id, "-f", "value", "-c", "id"}, args...)...)
+	id = s.begin(args...)
+	r, size = s.end(id)
+	return id, r, size
+}
+
+func (s *site) begin(args ...string) string {
+	s.t.Helper()
+	return s.openstack(append([]string{"database", "backup", "create", "nightly", "--instance", s.id, "-f", "value", "-c", "id"}, args...)...)
+}
+
+func (s *site) end(id string) (r row, size float64) {
+	s.t.Helper()
 	defer func() {
 		if s.t.Failed() {
 			s.t.Logf("the task manager:\n%s\nthe conductor:\n%s", s.trove.Log("trove-taskmanager"), s.trove.Log("trove-conductor"))
@@ -142,7 +154,7 @@ func (s *site) backup(args ...string) (id string, r row, size float64) {
 		r, size = s.row(id)
 		return r.state == "COMPLETED" || r.state == "FAILED"
 	})
-	return id, r, size
+	return r, size
 }
 
 // head looks at what is stored at a location, as the project itself would.
@@ -260,6 +272,9 @@ func TestHeavyTroveDrivesTheGuest(t *testing.T) {
 				t.Errorf("the fault: %s", fault)
 			}
 			s.calls(secure)
+			if secure {
+				s.outage()
+			}
 		})
 	}
 }
@@ -278,6 +293,27 @@ func realLogin(t *testing.T, trove *testenv.TroveServer) {
 	}
 	if _, err := k.Login(t.Context(), coffer.ProjectID(trove.Keystone.Projects["farm-b"])); !coffer.IsKind(err, coffer.KindUnauthorized) {
 		t.Errorf("in a project where she has no role: %v", err)
+	}
+}
+
+// outage takes the broker away while a backup runs, with all that lay in its queues:
+// the end is reported when it and Trove's conductor are back.
+func (s *site) outage() {
+	s.t.Helper()
+	if err := os.Rename(s.fail, s.slow); err != nil {
+		s.t.Fatal(err)
+	}
+	id := s.begin()
+	until(s.t, time.Minute, "the begin of backup "+id, func() bool { r, _ := s.row(id); return r.state != "NEW" })
+	s.trove.Broker.Kill()
+	if r, _ := s.row(id); r.state != "BUILDING" {
+		s.t.Errorf("the backup ended before the broker did: %+v", r)
+	}
+	if err := s.trove.Broker.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	if r, _ := s.end(id); r.state != "COMPLETED" || r.checksum == "" {
+		s.t.Errorf("after the outage: %+v", r)
 	}
 }
 
