@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	firstGap  = 200 * time.Millisecond // before a bell is rung a second time
+	firstGap  = 200 * time.Millisecond // before a bell that nobody heard is rung a second time
+	heardGap  = 2 * time.Second        // before one that was heard is: claims take their time where many wait
 	longGap   = 30 * time.Second       // and at the longest
 	heldFor   = 10 * time.Second       // a job that was heard and not claimed yet has its place so long
 	forgotten = time.Hour              // a bell that was not due for so long is another's, or over
@@ -23,6 +24,7 @@ type bell struct {
 	again   time.Time // not rung here before
 	seen    time.Time // last found due
 	told    time.Time // heard by who is to claim it; zero: not
+	before  time.Time // what told was before this round
 	deaf    time.Time // nobody serves its topic since; zero: somebody does
 	kind    coffer.JobKind
 	project coffer.ProjectID

@@ -57,24 +57,25 @@ func (t *TaskManager) ring(ctx context.Context, g *errgroup.Group) error {
 	}
 	var rings errgroup.Group
 	rings.SetLimit(ringsAtOnce)
-	var mine []coffer.Job
+	var may []coffer.Job
 	for _, j := range inTurn(jobs, l.projects, t.served) {
 		j, ok, terr := t.turn(ctx, j, l, now, len(jobs) == records.MaxPage)
 		if ok {
-			mine = append(mine, j)
+			may = append(may, j)
 		}
 		if err = terr; err != nil {
 			break
 		}
 	}
-	for _, j := range mine {
+	for _, j := range may {
 		b := t.bells[j.ID]
 		rings.Go(func() error { return t.ringFor(ctx, g, j, b, now) })
 	}
 	return errors.Join(err, rings.Wait())
 }
 
-// turn decides whether a due job is rung for now, and by this task manager.
+// turn decides whether a due job may be rung for now, and counts it as if it were: who
+// of several task managers rings is found out beside the other jobs' bells.
 func (t *TaskManager) turn(ctx context.Context, j coffer.Job, l *load, now time.Time, crowded bool) (coffer.Job, bool, error) {
 	b := t.bellOf(j, now)
 	if now.Before(b.again) || !beside(j.Kind) && t.busy() {
@@ -92,22 +93,39 @@ func (t *TaskManager) turn(ctx context.Context, j coffer.Job, l *load, now time.
 		b.since = now // to wait for a cap is nobody's fault
 		return j, false, t.waits(ctx, j, why, crowded)
 	}
-	gap := b.gap(now)
-	at := t.Now()
-	mine, err := t.Records.Rang(ctx, j.ID, at, at.Add(gap))
-	if err != nil || !mine {
-		return j, false, coffer.Wrap("note that a job was rung for", err)
-	}
-	b.again = now.Add(gap)
 	if lost != nil {
+		_, mine, err := t.mine(ctx, j, b, b.gap(now), now)
+		if err != nil || !mine {
+			return j, false, err
+		}
 		return j, false, t.undelivered(ctx, j, b, now, lost)
 	}
-	t.served[j.Project], b.told = now, now
+	t.served[j.Project], b.told, b.before = now, now, b.told
 	l.add(j.Kind, j.Project, b.host, b.store)
-	if strings.HasPrefix(j.Phase, "waits") {
-		_, err = t.Records.SetWaiting(ctx, j.ID, j.Phase, "")
+	return j, true, nil
+}
+
+// mine takes a job's bell for a while, unless another task manager has; due is what
+// the row now says.
+func (t *TaskManager) mine(ctx context.Context, j coffer.Job, b *bell, gap time.Duration, now time.Time) (due time.Time, mine bool, err error) {
+	at := t.Now()
+	due = at.Add(gap)
+	if mine, err = t.Records.Rang(ctx, j.ID, at, due); err != nil || !mine {
+		return due, false, coffer.Wrap("note that a job was rung for", err)
 	}
-	return j, true, err
+	b.again = now.Add(gap)
+	return due, true, nil
+}
+
+// sooner lets a bell that nobody heard be rung again before it would if it was.
+func (t *TaskManager) sooner(ctx context.Context, j coffer.Job, b *bell, due, now time.Time) error {
+	gap := b.gap(now)
+	if gap >= heardGap {
+		return nil
+	}
+	b.again = now.Add(gap)
+	_, err := t.Records.Rang(ctx, j.ID, due, due.Add(gap-heardGap))
+	return coffer.Wrap("note that nobody heard a bell", err)
 }
 
 // waits says once, in the row and in its diary, what a job waits for. Of a page that
@@ -131,9 +149,19 @@ func (t *TaskManager) waits(ctx context.Context, j coffer.Job, why string, crowd
 	}}))
 }
 
-// ringFor rings for one job where it can run.
+// ringFor rings for one job where it can run, if it is this task manager that does.
 func (t *TaskManager) ringFor(ctx context.Context, g *errgroup.Group, j coffer.Job, b *bell, now time.Time) error {
-	err := t.send(ctx, g, j)
+	due, mine, err := t.mine(ctx, j, b, max(b.gap(now), heardGap), now)
+	if err != nil || !mine {
+		b.told = b.before
+		return err
+	}
+	if strings.HasPrefix(j.Phase, "waits") {
+		if _, err := t.Records.SetWaiting(ctx, j.ID, j.Phase, ""); err != nil {
+			return err
+		}
+	}
+	err = t.send(ctx, g, j)
 	switch {
 	case err == nil:
 		b.deaf = time.Time{}
@@ -148,7 +176,7 @@ func (t *TaskManager) ringFor(ctx context.Context, g *errgroup.Group, j coffer.J
 	if err == nil {
 		return nil
 	}
-	return t.undelivered(ctx, j, b, now, err)
+	return errors.Join(t.undelivered(ctx, j, b, now, err), t.sooner(ctx, j, b, due, now))
 }
 
 func (t *TaskManager) send(ctx context.Context, g *errgroup.Group, j coffer.Job) error {
