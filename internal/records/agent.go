@@ -15,10 +15,14 @@ func scanAgent(r row) (a coffer.Agent, err error) {
 
 // Heartbeat keeps what an agent says of itself, a new agent too.
 func (d *DB) Heartbeat(ctx context.Context, a coffer.Agent) error {
+	const op, update = "keep the heartbeat", `UPDATE agents SET boot = ?, version = ?, host = ?, data_dir = ?, free = ?, beat = ?, seen = ? WHERE id = ?`
 	a.Seen = orNow(a.Seen)
-	return d.write(ctx, "keep the heartbeat", func(c conn) error {
-		args := []any{a.Boot, clip(a.Version, maxWord), flag(a.Host), a.DataDir, a.Free, counter(a.Beat), micros(a.Seen), a.ID}
-		known, err := c.changed(`UPDATE agents SET boot = ?, version = ?, host = ?, data_dir = ?, free = ?, beat = ?, seen = ? WHERE id = ?`, args...)
+	args := []any{a.Boot, clip(a.Version, maxWord), flag(a.Host), a.DataDir, a.Free, counter(a.Beat), micros(a.Seen), a.ID}
+	if known, err := d.writeOne(ctx, op, update, args...); err != nil || known {
+		return err
+	}
+	return d.write(ctx, op, func(c conn) error {
+		known, err := c.changed(update, args...)
 		if err != nil || known {
 			return err
 		}

@@ -34,6 +34,41 @@ func (d *DB) writeAlone(ctx context.Context, op string, run func(conn) error) er
 	}
 }
 
+// writeOne carries out one statement, and says whether its condition held. The
+// statement must do no harm when it is carried out twice, though it then says of the
+// second time that its condition did not hold: on a server it is sent without BEGIN
+// and COMMIT, which are two of a small write's three round trips, and of a connection
+// that broke nobody knows whether it has.
+func (d *DB) writeOne(ctx context.Context, op, query string, args ...any) (changed bool, err error) {
+	if !d.shared {
+		err = d.write(ctx, op, func(c conn) (err error) {
+			changed, err = c.changed(query, args...)
+			return err
+		})
+		return changed && err == nil, err
+	}
+	if !d.enter() {
+		return false, errClosed(op)
+	}
+	defer d.wg.Done()
+	for try := 1; ; try++ {
+		if changed, err = d.tryOne(ctx, query, args...); !worthAnother(err, try) || !d.pause(ctx, try) {
+			return changed && err == nil, coffer.Wrap(op, err)
+		}
+	}
+}
+
+func (d *DB) tryOne(ctx context.Context, query string, args ...any) (bool, error) {
+	cn, err := d.writer.Conn(ctx)
+	if err != nil {
+		return false, classify(err)
+	}
+	defer cn.Close()
+	once, cancel := context.WithTimeout(context.WithoutCancel(ctx), aloneTime)
+	defer cancel()
+	return conn{ctx: once, q: cn, dialect: d.dialect}.changed(query, args...)
+}
+
 // enter counts a write in that Close will wait for, unless it is too late.
 func (d *DB) enter() bool {
 	d.mu.RLock()

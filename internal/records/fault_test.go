@@ -95,6 +95,11 @@ func testCut(t *testing.T, s records.Source) {
 			t.Errorf("after a cut a read gives %d (%v), want %d", n, err, want)
 		}
 		proxy.Cut()
+		err = db.Heartbeat(t.Context(), coffer.Agent{ID: "a", Beat: want}) // one statement, without a transaction
+		if a, rerr := db.Agent(t.Context(), "a"); a.Beat != want || err != nil || rerr != nil {
+			t.Errorf("after a cut the heartbeat is %d (%v, %v), want %d", a.Beat, err, rerr, want)
+		}
+		proxy.Cut()
 	}
 	for want := uint64(3); want < 5; want++ { // a whole pool of them
 		var fs, all sync.WaitGroup

@@ -87,13 +87,8 @@ func (d *DB) Due(ctx context.Context, now time.Time, limit int) ([]coffer.Job, e
 // Rang sets when a job's bell is rung next, if nobody has claimed it by then. Of
 // several callers that find it due one is answered true: that one rings.
 func (d *DB) Rang(ctx context.Context, job coffer.JobID, now, next time.Time) (mine bool, err error) {
-	err = d.write(ctx, "note that the bell rang", func(c conn) error {
-		var err error
-		mine, err = c.changed(`UPDATE outbox SET due = ? WHERE job = ? AND (due <= ? OR due > ?)`,
-			micros(next), job, micros(now), micros(now.Add(Horizon)))
-		return err
-	})
-	return mine && err == nil, err
+	return d.writeOne(ctx, "note that the bell rang", `UPDATE outbox SET due = ? WHERE job = ? AND (due <= ? OR due > ?)`,
+		micros(next), job, micros(now), micros(now.Add(Horizon)))
 }
 
 func jobByID(c conn, id coffer.JobID) (coffer.Job, error) {

@@ -132,16 +132,21 @@ func (d *DB) Report(ctx context.Context, r Report) (applied bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	const op, update = "apply the report", `UPDATE jobs SET seq = ?, progress = ?,
+		beat = CASE WHEN beat < ? THEN ? ELSE beat END,
+		phase = CASE WHEN ? = '' THEN phase ELSE ? END
+		WHERE id = ? AND runner = ? AND runner <> '' AND seq < ? AND state IN (?, ?)`
 	phase := clip(r.Phase, maxWord)
-	err = d.write(ctx, "apply the report", func(c conn) error {
+	args := []any{
+		counter(r.Seq), progress, counter(r.Beat), counter(r.Beat), phase, phase,
+		r.Job, r.Runner, counter(r.Seq), coffer.Building, coffer.Saving,
+	}
+	if r.Data <= 0 && len(r.Events) == 0 {
+		return d.writeOne(ctx, op, update, args...)
+	}
+	err = d.write(ctx, op, func(c conn) error {
 		var err error
-		applied, err = c.changed(`UPDATE jobs SET seq = ?, progress = ?,
-			beat = CASE WHEN beat < ? THEN ? ELSE beat END,
-			phase = CASE WHEN ? = '' THEN phase ELSE ? END
-			WHERE id = ? AND runner = ? AND runner <> '' AND seq < ? AND state IN (?, ?)`,
-			counter(r.Seq), progress, counter(r.Beat), counter(r.Beat), phase, phase,
-			r.Job, r.Runner, counter(r.Seq), coffer.Building, coffer.Saving)
-		if err != nil || !applied {
+		if applied, err = c.changed(update, args...); err != nil || !applied {
 			return err
 		}
 		if r.Data > 0 {
