@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 // times at which they had their jobs' claims and ends answered.
 type crew struct {
 	instances []coffer.InstanceID // of each agent in turn
+	rings     atomic.Int64        // bells heard
 
 	mu             sync.Mutex
 	claimed, ended map[coffer.JobID]time.Time
@@ -136,6 +138,16 @@ func (f fakes) Engine(coffer.Conn) (engine.Engine, error) {
 type heard struct {
 	bus.Bus
 	c *crew
+}
+
+// Serve implements bus.Bus.
+func (h heard) Serve(ctx context.Context, at bus.Target, do bus.Handler, ready func()) error {
+	return h.Bus.Serve(ctx, at, func(ctx context.Context, m bus.Message) (any, error) {
+		if m.Method == message.Start.Name {
+			h.c.rings.Add(1)
+		}
+		return do(ctx, m)
+	}, ready)
 }
 
 // Call implements bus.Bus.

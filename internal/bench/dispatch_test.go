@@ -26,6 +26,7 @@ type rush struct {
 // rushed is what came of it.
 type rushed struct {
 	asked, refused          int
+	rings                   float64       // bells that an agent heard for each job
 	posting                 time.Duration // from the first request to the last one's answer
 	ended                   time.Duration // from the first request to the last job's end
 	post, building, whole   []time.Duration
@@ -56,6 +57,7 @@ func (v rushed) report(b *testing.B) {
 	b.ReportMetric(float64(v.asked)/v.posting.Seconds(), "post/s")
 	b.ReportMetric(float64(len(v.whole))/v.ended.Seconds(), "ended/s")
 	b.ReportMetric(float64(v.refused), "refused")
+	b.ReportMetric(v.rings, "rings/job")
 	for name, took := range map[string][]time.Duration{"post": v.post, "building": v.building, "ended": v.whole} {
 		b.ReportMetric(quantile(took, 0.5), name+"_p50_ms")
 		b.ReportMetric(quantile(took, 0.99), name+"_p99_ms")
@@ -96,9 +98,11 @@ func (r rush) hold(tb testing.TB, p *plane) (v rushed) {
 		v.whole = append(v.whole, ended.Sub(at))
 		v.ended = max(v.ended, ended.Sub(from))
 	}
+	v.rings = float64(c.rings.Load()) / float64(len(d.sent))
 	v.asked, v.refused, v.post = len(d.sent)+d.refused, d.refused, d.took
 	v.conductor, v.tasks, v.api = conductor.account(tb), tasks.account(tb), web.account(tb)
 	v.broker, v.records, v.agents = cpu(p.broker.Pid())-broker, cpu(p.pg.Pid())-database, ownCPU()-own
+	tb.Logf("the conductor's handlers took, in ms: median %v, p99 %v", v.conductor.Median, v.conductor.P99)
 	tb.Logf("%d requests (%d refused: %s) in %.1f s, the last job ended after %.1f s; load %s",
 		v.asked, v.refused, d.why, v.posting.Seconds(), v.ended.Seconds(), load())
 	return v

@@ -112,8 +112,12 @@ func (s *swarm) gap() (worst time.Duration) {
 }
 
 func (d *drone) mux(life context.Context) bus.Mux {
-	mux := bus.Mux{}
+	mux, begun := bus.Mux{}, map[coffer.JobID]bool{}
 	bus.Handle(mux, message.Start, func(_ context.Context, r message.JobRef) (message.None, error) {
+		if begun[r.Job] {
+			return message.None{}, nil
+		}
+		begun[r.Job] = true
 		d.of.wg.Go(func() { d.run(life, r.Job) })
 		return message.None{}, nil
 	})
@@ -166,8 +170,11 @@ func (d *drone) note(at time.Time) {
 // run claims a job and beats for it.
 func (d *drone) run(ctx context.Context, job coffer.JobID) {
 	me := coffer.NewRunner(d.id, d.boot)
-	if _, err := call(ctx, d, message.Claim, message.ClaimArgs{Job: job, Runner: me}); err != nil {
-		return // it is rung for again
+	for _, err := call(ctx, d, message.Claim, message.ClaimArgs{Job: job, Runner: me}); err != nil; {
+		if !nap(ctx, time.Second) {
+			return
+		}
+		_, err = call(ctx, d, message.Claim, message.ClaimArgs{Job: job, Runner: me})
 	}
 	d.of.claimed.Add(1)
 	for n := uint64(1); nap(ctx, d.of.beat); n++ {
