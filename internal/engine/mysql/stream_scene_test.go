@@ -33,9 +33,10 @@ func (k *keep) Entry(e engine.Entry) error {
 	return nil
 }
 
+// entry is the file of that name, not its list of pages.
 func (k *keep) entry(name string) engine.Entry {
 	for _, e := range k.entries {
-		if e.Name == name {
+		if e.Name == name && e.Kind != engine.KindPages {
 			return e
 		}
 	}

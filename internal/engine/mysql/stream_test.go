@@ -28,7 +28,8 @@ func TestFullPassesUnchanged(t *testing.T) {
 			To: 2000, Last: 2100, RedoStart: 1500, DataFilePath: "ibdata1:12M:autoextend", PageSize: 16384, UndoSpaces: 1,
 			GTID: "0-7-9", BinlogFile: "bin.000001", BinlogOffset: 42,
 			ToolVersion: "10.11.19-MariaDB", ServerVersion: "10.11.19-MariaDB-log", Plain: int64(len(in)),
-			Summary: []byte(`{"v":1,"spaces":[{"id":1,"name":"undo001","whole":true},{"id":7,"name":"app/t","whole":true}]}`),
+			PageLists: true,
+			Summary:   []byte(`{"v":1,"spaces":[{"id":1,"name":"undo001","whole":true},{"id":7,"name":"app/t","whole":true}]}`),
 		}
 		if d := cmp.Diff(want, i); d != "" {
 			t.Error(d)
@@ -81,7 +82,8 @@ func TestEntriesTellOfTablespaces(t *testing.T) {
 	}
 	id := func(n uint32) *uint32 { return &n }
 	for name, want := range map[string]engine.Entry{
-		"app/t.ibd": {Kind: engine.KindSpace, Space: id(7), Page0: true}, "app/n.new": {Kind: engine.KindNew, Space: id(8), Page0: true},
+		"app/t.ibd": {Kind: engine.KindSpace, Space: id(7), PageSize: 16384, Page0: true},
+		"app/n.new": {Kind: engine.KindNew, Space: id(8), PageSize: 16384, Page0: true},
 		"app/z.ibd": {Kind: engine.KindSpace}, "app/a.del": {Kind: engine.KindDel},
 		"app/b.ren": {Kind: engine.KindRen, Inline: []byte("app/c")}, "ib_logfile0": {Kind: engine.KindFile},
 		"ibdata1": {Kind: engine.KindSpace, Space: id(0)},
@@ -95,6 +97,15 @@ func TestEntriesTellOfTablespaces(t *testing.T) {
 	}
 	if e := inc.entry("app/t.ibd.delta"); e.Kind != engine.KindDelta || !e.Page0 {
 		t.Errorf("%+v", e)
+	}
+	runs := map[string][]byte{}
+	for _, e := range inc.entries {
+		if e.Kind == engine.KindPages {
+			runs[e.Name] = append(runs[e.Name], e.Runs...)
+		}
+	}
+	if d := cmp.Diff(map[string][]byte{"app/t.ibd.delta": {0, 1, 2, 1}, "app/n.ibd.delta": {3, 1}, "undo001.delta": {0, 1, 1, 1}}, runs); d != "" {
+		t.Errorf("the lists of pages: %s", d)
 	}
 	if e := inc.entry("app/n.ibd.delta"); e.Page0 {
 		t.Errorf("%+v", e)
