@@ -28,7 +28,7 @@ test-heavy: deps ## the long ones: kills, chaos, seeded histories, a real Trove 
 	COFFER_HEAVY=1 CI=true CGO_ENABLED=1 go test -race -timeout 60m -p 1 -run Heavy ./...
 	COFFER_HEAVY=1 CI=true go test -run Heavy -timeout 60m ./internal/model
 
-bench: deps ## the figures of docs/BENCHMARKS.md, as ratios in one run (10 min)
+bench: deps ## the figures of docs/BENCHMARKS.md, as ratios in one run (15 min)
 	go test -run '^$$' -bench . -benchtime 1x -timeout 40m ./internal/bench/
 
 fuzz: ## every fuzz target for FUZZTIME (10s)

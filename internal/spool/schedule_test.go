@@ -113,7 +113,7 @@ func play(ctx context.Context, dir string, size int64, steps []step, all []byte)
 			s.Firm()
 		}
 		synctest.Wait()
-		if got := s.Buffered(); got > memory+size+64<<10 {
+		if got := s.Buffered(); got > memory+size+chunk {
 			overrun = fmt.Errorf("%d bytes are buffered", got)
 		}
 	}

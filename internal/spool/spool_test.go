@@ -23,7 +23,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const memory = 4 << 20 // what a firm spool takes
+const (
+	memory = 4 << 20   // what a firm spool takes
+	chunk  = 256 << 10 // at once
+)
 
 func open(t testing.TB, max int64) *spool.Spool {
 	t.Helper()
@@ -189,7 +192,7 @@ func TestFullFailsAtOnceWhileTheSinkStandsStill(t *testing.T) {
 		if !errors.Is(err, spool.ErrFull) || !strings.Contains(coffer.HintOf(err), "spool size") {
 			t.Fatalf("%v (%s)", err, coffer.HintOf(err))
 		}
-		if got := s.Buffered(); got != memory+1<<20+64<<10 && got != memory+1<<20 {
+		if got := s.Buffered(); got != memory+1<<20+chunk && got != memory+1<<20 {
 			t.Fatalf("it was full at %d bytes", got)
 		}
 		err = s.Pipe(t.Context(), dst, strings.NewReader("x"))
@@ -200,7 +203,7 @@ func TestFullFailsAtOnceWhileTheSinkStandsStill(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if n := dst.buf.Len(); n > 64<<10 {
+		if n := dst.buf.Len(); n > chunk {
 			t.Fatalf("%d bytes were written after the failure", n)
 		}
 	})
