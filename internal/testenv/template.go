@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -49,7 +50,10 @@ func installDataDir() ([]templateFile, error) {
 	if err := os.Chmod(root, 0o755); err != nil {
 		return nil, err
 	}
-	data := filepath.Join(root, "data")
+	data, tmp := filepath.Join(root, "data"), filepath.Join(root, "tmp")
+	if err := errors.Join(os.Mkdir(tmp, 0o777), os.Chmod(tmp, 0o777)); err != nil {
+		return nil, err
+	}
 	args := []string{
 		"--no-defaults", "--datadir=" + data, "--auth-root-authentication-method=normal",
 		"--skip-test-db", "--force", "--innodb-log-file-size=16M",
@@ -59,6 +63,8 @@ func installDataDir() ([]templateFile, error) {
 	}
 	cmd := exec.Command(tool, args...)
 	cmd.Dir = root
+	// A server that starts removes the temporary tables of others in a shared folder.
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("mariadb-install-db: %w\n%s", err, out)
 	}
