@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,12 +122,11 @@ func layOut(o MariaDBOptions) (*Server, error) {
 
 // configure picks a free port and writes the two option files.
 func (s *Server) configure(o MariaDBOptions) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := loopbackPorts(1)
 	if err != nil {
 		return err
 	}
-	s.Port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	s.Port = ports[0]
 	if o.LogFileMB == 0 {
 		o.LogFileMB = 16
 	}

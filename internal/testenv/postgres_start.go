@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -136,12 +135,11 @@ func (s *Postgres) copyKeys(o PostgresOptions) error {
 
 // configure picks a free port and writes the two configuration files.
 func (s *Postgres) configure(o PostgresOptions) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := loopbackPorts(1)
 	if err != nil {
 		return err
 	}
-	s.Port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	s.Port = ports[0]
 	var b strings.Builder
 	fmt.Fprintf(&b, "listen_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = '%s'\n", s.Port, s.socketDir())
 	b.WriteString(smallPostgres)

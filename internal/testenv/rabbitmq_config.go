@@ -29,7 +29,7 @@ heartbeat = 60
 
 // configure picks free ports and writes everything that the node reads.
 func (b *Broker) configure() error {
-	ports, err := brokerPorts(5)
+	ports, err := loopbackPorts(5)
 	if err != nil {
 		return err
 	}
@@ -145,18 +145,4 @@ func handshake(addr string) error {
 		return fmt.Errorf("it answers %x, not with Connection.Start", frame)
 	}
 	return nil
-}
-
-// brokerPorts are n different ports of 127.0.0.1 that nobody listened on just now.
-func brokerPorts(n int) ([]int, error) {
-	ports := make([]int, 0, n)
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -185,24 +183,6 @@ func answers(ctx context.Context, url string, status int) bool {
 	resp.Body.Close()
 	return resp.StatusCode == status
 }
-
-// loopbackPorts are n ports of 127.0.0.1 that nobody listens on now.
-func loopbackPorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
-
-// portRange is the first of n ports below those that the system gives out by
-// itself. Whoever gets it tries one after the other.
-func portRange(n int) int { return 15000 + mathrand.IntN(700)*n }
 
 // uuid is a random one of version 4.
 func uuid() string {
