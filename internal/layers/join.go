@@ -47,6 +47,12 @@ const opJoin = "join the layers"
 // index is missing or does not list the pages; KindCorrupt: indexes that
 // contradict themselves, or a tablespace of which pages are in no layer.
 func Join(ctx context.Context, chain []engine.Layer, system []string, s Spool) (*Plan, error) {
+	return JoinSome(ctx, chain, system, s, nil)
+}
+
+// JoinSome is Join for those files alone that keep wants, by their names at the end
+// of the chain; nil wants all. What is wrong with the pages of others is no error.
+func JoinSome(ctx context.Context, chain []engine.Layer, system []string, s Spool, keep func(name string) bool) (*Plan, error) {
 	p := &Plan{layers: chain, spool: &spool{Spool: s}}
 	open := make(map[string]*output) // by name, of the system tablespace
 	ids := make(map[uint32]*output)
@@ -67,6 +73,9 @@ func Join(ctx context.Context, chain []engine.Layer, system []string, s Spool) (
 		if err != nil {
 			return nil, coffer.Wrap(opJoin, err)
 		}
+	}
+	if keep != nil {
+		p.outputs = slices.DeleteFunc(p.outputs, func(o *output) bool { return !keep(o.name) })
 	}
 	if err := p.finish(system); err != nil {
 		return nil, coffer.Wrap(opJoin, err)
