@@ -62,12 +62,16 @@ func (v rushed) report(b *testing.B) {
 		b.ReportMetric(quantile(took, 0.5), name+"_p50_ms")
 		b.ReportMetric(quantile(took, 0.99), name+"_p99_ms")
 	}
+	var all time.Duration
 	for name, used := range map[string]time.Duration{
 		"api": v.api.CPU, "taskmanager": v.tasks.CPU, "conductor": v.conductor.CPU,
 		"agents": v.agents, "rabbitmq": v.broker, "postgresql": v.records,
 	} {
 		b.ReportMetric(used.Seconds()/v.ended.Seconds(), name+"_cores")
+		b.ReportMetric(ms(used)/float64(len(v.whole)), name+"_ms/job")
+		all += used
 	}
+	b.ReportMetric(ms(all)/float64(len(v.whole)), "all_ms/job")
 }
 
 // hold brings up the roles and the agents, and sends the requests.
