@@ -30,35 +30,3 @@ func CheckChain(chain []Backup) error {
 	}
 	return nil
 }
-
-// Mergeable says whether chain (the full first), by what is known of its backups'
-// positions, can be restored page by page in one pass; if not, the error's text is
-// the reason. A layer's pages join those beneath it without a gap only if it begins
-// at or before the redo start of its parent.
-func Mergeable(chain []Position) error {
-	const op = "join the chain's pages"
-	for i, p := range chain {
-		n := i + 1
-		switch {
-		case !p.PageLists:
-			return E(KindUnsupported, op, "backup %d of the chain was taken without lists of its pages", n)
-		case p.RedoStart == 0:
-			return E(KindUnsupported, op, "the redo start of backup %d of the chain is not known", n)
-		case p.PageSize != mergePageSize:
-			return E(KindUnsupported, op, "innodb_page_size of backup %d of the chain is %d, not %d", n, p.PageSize, mergePageSize)
-		case i == 0:
-			continue
-		}
-		was := chain[i-1]
-		switch {
-		case p.From > was.RedoStart:
-			return E(KindUnsupported, op, "backup %d of the chain begins at LSN %d, behind its parent's redo start %d", n, p.From, was.RedoStart)
-		case p.DataFilePath != was.DataFilePath, p.UndoSpaces != was.UndoSpaces:
-			return E(KindUnsupported, op, "backup %d of the chain has other system or undo tablespaces than its parent", n)
-		}
-	}
-	return nil
-}
-
-// mergePageSize is the one page size for which merging was proven.
-const mergePageSize = 16 << 10

@@ -80,6 +80,10 @@ type Target struct {
 	Port   int     `json:"port,omitempty"`   // 0 picks a free one
 	// Databases are all that is restored of a dump; none is everything.
 	Databases []string `json:"databases,omitempty"`
+	// Table, if set, is all that is restored, and no server is made.
+	Table *Table `json:"table,omitempty"`
+	// Way is how the chain is restored; "" leaves that to the chain.
+	Way Way `json:"method,omitempty"`
 }
 
 // Level grades an event.

@@ -23,7 +23,31 @@ type Position struct {
 	UndoSpaces    int    `json:"undo_tablespaces,omitempty"`
 	ServerVersion string `json:"server_version,omitempty"`
 	PageLists     bool   `json:"page_lists,omitempty"` // the index lists the pages of every tablespace: the chain can be merged
+	// MergeOnly says why the stock tool would lose a table when it applies this
+	// increment, so that only a merge restores it; "" is that it would not.
+	MergeOnly string `json:"merge_only,omitempty"`
+	// LowerCase is @@lower_case_table_names: a server that is started on the restored
+	// data finds its tables only with the same.
+	LowerCase int `json:"lower_case_table_names,omitempty"`
+	// Source is set where the server was a replica.
+	Source Source `json:"source,omitzero"`
 }
+
+// Source is where a replica stood in the history of the server that it follows, at
+// the backup's position. A backup that holds nobody knows GTIDs only, one that
+// stops commits for a moment knows what the replica itself goes by.
+type Source struct {
+	Name   string `json:"name,omitempty"` // of the connection, where it has one
+	Host   string `json:"host,omitempty"`
+	Port   int    `json:"port,omitempty"`
+	GTID   string `json:"gtid,omitempty"` // of all connections
+	File   string `json:"file,omitempty"` // of the source's binary log
+	Offset uint64 `json:"offset,omitempty"`
+	More   int    `json:"more,omitempty"` // further connections of the replica
+}
+
+// Zero reports whether the server was no replica.
+func (s Source) Zero() bool { return s == Source{} }
 
 // Lineage tells one unbroken life of a data folder from another: the nonce that
 // this backup left in the folder's id file, and the first LSN in the server's

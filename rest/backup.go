@@ -75,7 +75,8 @@ type RestorePlan struct {
 	Why       string            `json:"why,omitempty"`    // why that agent
 	Others    []PlanAgent       `json:"others,omitempty"` // the agents that were passed over, the best first
 	Dir       string            `json:"dir"`
-	Method    string            `json:"method"`
+	Method    coffer.Way        `json:"method"`
+	Reason    string            `json:"reason,omitempty"` // why that method
 	ReadBytes int64             `json:"read_bytes"`
 	NeedBytes int64             `json:"need_bytes"`
 	FreeBytes int64             `json:"free_bytes"`

@@ -19,6 +19,7 @@ type restoreCmd struct {
 	Agent     string   `placeholder:"ID" help:"Agent to restore on; the one with the most room by default. With --to, the agent of that machine, if there are several."`
 	Plan      bool     `help:"Only show what would be read, what it needs, and what would stop it."`
 	Databases []string `name:"database" placeholder:"NAME" help:"Of a dump restore this database only; may be given more than once."`
+	Method    string   `enum:"auto,merged,step-by-step" default:"auto" help:"How a chain is restored (${enum}): merged reads of each backup only what is used and prepares once; auto is merged wherever every link allows it."`
 	NoWait    bool     `help:"Do not follow the restore."`
 }
 
@@ -44,8 +45,8 @@ func (p planOut) text(w io.Writer) {
 		rows = append(rows, []string{string(l.ID), l.Name, l.Type, string(l.State), bytesText(l.Sizes.Stored), bytesText(l.Sizes.Plain)})
 	}
 	table(w, []string{"CHAIN", "NAME", "TYPE", "STATUS", "STORED", "PLAIN"}, rows)
-	fmt.Fprintf(w, "restored %s; reads %s, needs %s of the %s free in %s\n",
-		p.Method, bytesText(p.ReadBytes), bytesText(p.NeedBytes), bytesText(p.FreeBytes), p.Dir)
+	fmt.Fprintf(w, "restored %s%s; reads %s, needs %s of the %s free in %s\n",
+		p.Method, because(p.Reason), bytesText(p.ReadBytes), bytesText(p.NeedBytes), bytesText(p.FreeBytes), p.Dir)
 	if p.Why != "" {
 		fmt.Fprintf(w, "on agent %s: %s\n", p.Target.Agent, p.Why)
 	}
@@ -61,6 +62,14 @@ func (p planOut) text(w io.Writer) {
 	for _, s := range p.Stops {
 		fmt.Fprintln(w, "not possible:", s)
 	}
+}
+
+// because puts a reason behind what was chosen.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
 }
 
 // restored is what a restore made, as it is printed.
@@ -89,6 +98,9 @@ func (c *restoreCmd) Run(e *environment) error {
 		return err
 	}
 	t := coffer.Target{Agent: coffer.AgentID(c.Agent), Dir: c.To, Port: c.Port, Databases: c.Databases}
+	if t.Way, err = coffer.ParseWay(c.Method); err != nil {
+		return err
+	}
 	if c.To == "" {
 		t.Name = c.Name
 	}

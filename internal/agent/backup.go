@@ -180,13 +180,18 @@ func (a *Agent) options(d *diary) engine.Options {
 	opt := a.Config.Options
 	opt.SpoolDir, opt.SpoolBytes = a.Config.SpoolDir, a.Config.SpoolBytes
 	opt.Progress = func(p engine.Progress) { d.at(p.Phase, p.Plain, p.Total, a.Now()) }
-	opt.Event = func(e coffer.Event) {
+	opt.Event = a.teller(d)
+	return opt
+}
+
+// teller gives what puts an engine's events into the diary.
+func (a *Agent) teller(d *diary) func(coffer.Event) {
+	return func(e coffer.Event) {
 		if e.At.IsZero() {
 			e.At = a.Now()
 		}
 		d.event(e)
 	}
-	return opt
 }
 
 func (a *Agent) manifest(o message.Order, f engine.Facts, r engine.Result, begun time.Time) archive.Manifest {

@@ -65,7 +65,7 @@ func (a *Agent) target(dir string, o message.Order, d *diary, total int64) engin
 	if o.Target != nil {
 		databases = o.Target.Databases
 	}
-	return engine.Target{Dir: dir, Databases: databases, Progress: func(p engine.Progress) {
+	return engine.Target{Dir: dir, Databases: databases, Way: wanted(o), Event: a.teller(d), Progress: func(p engine.Progress) {
 		if p.Total == 0 {
 			p.Total = total
 		}
@@ -120,7 +120,7 @@ func (a *Agent) room(dir string, o message.Order) error {
 	if err != nil {
 		return coffer.E(coffer.KindInternal, "measure the free space", "%w", err)
 	}
-	need := plan.Need(sizes(o.Chain))
+	need := need(o)
 	if free < need {
 		return coffer.E(coffer.KindNoSpace, "look at the restore's folder", "%s has %d bytes free and the restore needs %d", dir, free, need).
 			WithHint("free space there, or restore elsewhere")
@@ -128,12 +128,21 @@ func (a *Agent) room(dir string, o message.Order) error {
 	return nil
 }
 
-func sizes(chain []message.Link) []coffer.Sizes {
-	out := make([]coffer.Sizes, len(chain))
-	for i, l := range chain {
-		out[i] = l.Sizes
+// need is the space that the order's restore takes.
+func need(o message.Order) int64 {
+	chain := make([]coffer.Backup, len(o.Chain))
+	for i, l := range o.Chain {
+		chain[i] = coffer.Backup{Position: l.Position, Sizes: l.Sizes}
 	}
-	return out
+	return plan.NeedOf(chain, wanted(o))
+}
+
+// wanted is the way that was asked for; "" is none.
+func wanted(o message.Order) coffer.Way {
+	if o.Target == nil {
+		return ""
+	}
+	return o.Target.Way
 }
 
 func (a *Agent) restoreServer(ctx context.Context, o message.Order, e *entry, d *diary, eng engine.Engine, layers []engine.Layer, total int64) (ended, error) {

@@ -120,6 +120,10 @@ func checkTarget(r request, t coffer.Target) (coffer.Target, error) {
 		return t, coffer.E(coffer.KindForbidden, op, "only an admin may restore into a folder of a host").
 			WithHint("leave out dir to make a running instance")
 	}
+	var err error
+	if t.Way, err = coffer.ParseWay(string(t.Way)); err != nil {
+		return t, err
+	}
 	t.Agent = coffer.AgentID(strings.ToLower(string(t.Agent)))
 	return t, nil
 }

@@ -47,11 +47,7 @@ func (a *api) candidates(ctx context.Context) ([]plan.Candidate, error) {
 }
 
 func (a *api) wish(chain []coffer.Backup, t coffer.Target) plan.Wish {
-	sizes := make([]coffer.Sizes, len(chain))
-	for i, b := range chain {
-		sizes[i] = b.Sizes
-	}
-	w := plan.Wish{Need: plan.Need(sizes), Agent: t.Agent, Files: t.Dir != "", Cap: a.HostCap}
+	w := plan.Wish{Need: plan.NeedOf(chain, t.Way), Agent: t.Agent, Files: t.Dir != "", Cap: a.HostCap}
 	if t.Chosen {
 		w.Agent = ""
 	}

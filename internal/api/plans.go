@@ -41,7 +41,7 @@ func (a *api) planRestore(r request) (reply, error) {
 	if broken != "" {
 		host.Stops = append(host.Stops, broken)
 	}
-	out := restorePlanView(chain, t, plan.Restore(chain, host))
+	out := restorePlanView(chain, t, plan.Restore(chain, host, t.Way))
 	out.Why = p.Why
 	for _, c := range p.Considered {
 		if c.Agent != host.Agent {
@@ -54,7 +54,7 @@ func (a *api) planRestore(r request) (reply, error) {
 func restorePlanView(chain []coffer.Backup, t coffer.Target, p plan.RestorePlan) rest.RestorePlan {
 	t.Agent, t.Chosen = p.Agent, t.Dir == "" && (t.Agent == "" || t.Chosen)
 	out := rest.RestorePlan{
-		Backup: chain[len(chain)-1].ID, Target: t, Dir: p.Dir, Method: p.Method, ReadBytes: p.ReadBytes, NeedBytes: p.NeedBytes, FreeBytes: p.FreeBytes,
+		Backup: chain[len(chain)-1].ID, Target: t, Dir: p.Dir, Method: p.Method, Reason: p.Reason, ReadBytes: p.ReadBytes, NeedBytes: p.NeedBytes, FreeBytes: p.FreeBytes,
 		Tools: p.Tools, Stops: orEmpty(p.Stops), Warnings: p.Warnings, Chain: []rest.PlanLink{},
 	}
 	for _, b := range chain {

@@ -66,6 +66,9 @@ type Options struct {
 	SpoolBytes       int64         // 0 is 256 MiB
 	Progress         func(Progress)
 	Event            func(coffer.Event) // Level, Code, Text and Facts are filled
+	// Stock says that the chain must be restorable by the stock tool alone: what
+	// only a merge could restore is refused (KindNeedFull).
+	Stock bool
 }
 
 // Progress is told as the backup runs.
@@ -143,14 +146,13 @@ type Holds struct {
 	Commit   time.Duration `json:"commit"`   // every commit waited
 }
 
-// Way is how a chain is restored; "" is Stepwise.
-type Way string
+// Way is how a chain is restored.
+type Way = coffer.Way
 
-// The ways. Merged joins the layers page by page and prepares once; stepwise
-// unpacks and applies one after another, as the tools' own makers do.
+// The ways.
 const (
-	Merged   Way = "merged"
-	Stepwise Way = "stepwise"
+	Merged   = coffer.Merged
+	Stepwise = coffer.Stepwise
 )
 
 // Target is an empty folder that a restore fills.
@@ -159,9 +161,12 @@ type Target struct {
 	UID, GID int    // owner of everything in the end; ignored unless root
 	Memory   int64  // bytes for prepare; 0 is 256 MiB
 	Progress func(Progress)
-	// Way is how a chain is restored. Merged is KindUnsupported where a link does
-	// not allow it.
+	// Way is how a chain is restored; "" is merged where every link allows it, else
+	// step by step. A way that is asked for and not safe is KindUnsupported, and so
+	// is a chain for which neither is.
 	Way Way
+	// Event, if set, is told which way was taken and why.
+	Event func(coffer.Event)
 	// Databases are all that is restored; none is everything. KindUnsupported where
 	// the backup is of files and not of databases.
 	Databases []string

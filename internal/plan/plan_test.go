@@ -115,7 +115,7 @@ func (s *scene) do(line string) string {
 	case "reset":
 		*s = scene{t: s.t}
 	case "restore":
-		return printRestore(plan.Restore(s.chain(names), s.host))
+		return printRestore(plan.Restore(s.chain(names), s.host, coffer.Way(opt["method"])))
 	case "delete":
 		return s.delete(names[0], has("force"))
 	case "place":

@@ -7,10 +7,6 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-// StepByStep is the one way to restore so far: the full is unpacked and prepared,
-// then each increment is unpacked beside it, applied and removed.
-const StepByStep = "step-by-step"
-
 const (
 	// prepareBytes is what the tool writes beside the data while it prepares: a new
 	// redo log and undo, InnoDB's defaults rounded up.
@@ -47,7 +43,8 @@ type RestorePlan struct {
 	ReadBytes int64  // out of the store
 	NeedBytes int64  // of space, at the worst moment
 	FreeBytes int64
-	Method    string
+	Method    coffer.Way
+	Reason    string // why so; "" where there is no choice
 	Agent     coffer.AgentID
 	Dir       string
 	Tools     map[string]string
@@ -55,19 +52,51 @@ type RestorePlan struct {
 	Warnings  []string
 }
 
+// Way says how the chain (the full first) is to be restored, and why so; want is
+// the way that was asked for, "" is none. The error says that it cannot be done so,
+// and its hint what to do.
+func Way(chain []coffer.Backup, want coffer.Way) (way coffer.Way, reason string, err error) {
+	positions := make([]coffer.Position, len(chain))
+	for i, b := range chain {
+		positions[i] = b.Position
+	}
+	return coffer.ChooseWay(positions, want)
+}
+
 // Need is the space in bytes that a restore of the chain (the full first) takes at
-// its worst moment: the full and a tenth for what it grows by, the largest
-// increment, and what the tool writes while it prepares.
-func Need(chain []coffer.Sizes) int64 {
-	var full, largest int64
+// its worst moment. Step by step that is the full and a tenth for what it grows by,
+// and the largest increment. Merged it is the files of the last backup: no more
+// than the full and what came to it. To both comes what the tool writes while it
+// prepares.
+func Need(chain []coffer.Sizes, way coffer.Way) int64 {
+	var full, largest, all int64
 	for i, s := range chain {
+		n := plainOf(s)
+		all = add(all, n)
 		if i == 0 {
-			full = plainOf(s)
+			full = n
 			continue
 		}
-		largest = max(largest, plainOf(s))
+		largest = max(largest, n)
+	}
+	if way == coffer.Merged {
+		out := all
+		if used := chain[len(chain)-1].Data; used > 0 {
+			out = max(full, min(all, used))
+		}
+		return add(out, prepareBytes)
 	}
 	return add(add(full, full/10), add(largest, prepareBytes))
+}
+
+// NeedOf is [Need] for the way in which the chain would be restored.
+func NeedOf(chain []coffer.Backup, want coffer.Way) int64 {
+	way, _, _ := Way(chain, want) // what cannot be done needs no exact number
+	sizes := make([]coffer.Sizes, len(chain))
+	for i, b := range chain {
+		sizes[i] = b.Sizes
+	}
+	return Need(sizes, way)
 }
 
 // plainOf is the size of the stream, or a guess that is rather too large.
@@ -89,28 +118,31 @@ func add(a, b int64) int64 {
 	return a + b
 }
 
-// Restore says what a restore of the chain's last link on the host would do.
-func Restore(chain []coffer.Backup, host HostFacts) RestorePlan {
+// Restore says what a restore of the chain's last link on the host would do; want
+// is the way that was asked for, "" is none.
+func Restore(chain []coffer.Backup, host HostFacts, want coffer.Way) RestorePlan {
 	p := RestorePlan{
-		FreeBytes: host.Free, Method: StepByStep, Agent: host.Agent, Dir: host.Dir, Tools: host.Tools,
+		FreeBytes: host.Free, Agent: host.Agent, Dir: host.Dir, Tools: host.Tools,
 		Stops: append([]string(nil), host.Stops...),
 	}
-	var sizes []coffer.Sizes
 	for _, b := range chain {
 		p.Chain = append(p.Chain, Step{
 			Backup: b.ID, Name: b.Name, Type: b.Type, Stored: b.Sizes.Stored, Plain: b.Sizes.Plain,
 			Position: b.Position, Encrypted: b.Key != "",
 		})
 		p.ReadBytes = add(p.ReadBytes, b.Sizes.Stored)
-		sizes = append(sizes, b.Sizes)
 	}
 	if err := coffer.CheckChain(chain); err != nil {
 		p.Stops = append(p.Stops, err.Error())
 	}
+	var err error
+	if p.Method, p.Reason, err = Way(chain, want); err != nil {
+		p.Stops = append(p.Stops, err.Error()+"; "+coffer.HintOf(err))
+	}
 	if len(chain) == 0 {
 		return p
 	}
-	p.NeedBytes = Need(sizes)
+	p.NeedBytes = NeedOf(chain, want)
 	if host.Agent != "" && host.Free < p.NeedBytes {
 		p.Stops = append(p.Stops, fmt.Sprintf("%s has %d bytes free and the restore needs %d", host.Dir, host.Free, p.NeedBytes))
 	}

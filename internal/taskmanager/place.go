@@ -61,10 +61,6 @@ func (t *TaskManager) place(ctx context.Context, j coffer.Job, b *bell, l *load,
 	if err != nil {
 		return j, coffer.Wrap("read the chain of a restore", err)
 	}
-	sizes := make([]coffer.Sizes, len(chain))
-	for i, c := range chain {
-		sizes[i] = c.Sizes
-	}
 	all := make([]plan.Candidate, len(agents))
 	for i, a := range agents {
 		all[i] = plan.Candidate{Agent: a, Silent: silence[a.ID], Running: l.hosts[a.ID]}
@@ -72,7 +68,7 @@ func (t *TaskManager) place(ctx context.Context, j coffer.Job, b *bell, l *load,
 			all[i].Lacks = "it does not answer"
 		}
 	}
-	p, err := plan.Place(all, plan.Wish{Need: plan.Need(sizes), Files: want.Dir != "", Cap: t.Caps.Host})
+	p, err := plan.Place(all, plan.Wish{Need: plan.NeedOf(chain, want.Way), Files: want.Dir != "", Cap: t.Caps.Host})
 	if err != nil {
 		return j, coffer.Wrap("place the restore", err)
 	}

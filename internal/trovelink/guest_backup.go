@@ -160,7 +160,9 @@ func (g *Guest) fill(ctx context.Context, up *upload, info BackupInfo, base engi
 	if err != nil {
 		return "", err
 	}
-	res, err := g.Engine.Backup(ctx, stream{w}, base, g.Options)
+	opt := g.Options
+	opt.Stock = true // Trove's guests restore it, without us
+	res, err := g.Engine.Backup(ctx, stream{w}, base, opt)
 	if err != nil {
 		w.Fail(err)
 		_ = w.Close() // waits for the workers; it has no other error to tell

@@ -68,26 +68,15 @@ func (r *restorer) advance() func(int64) {
 // join plans the merge. KindUnsupported says why the chain must be restored step by
 // step. The page lists wait in a file without a name.
 func (r *restorer) join(ctx context.Context, chain []engine.Layer) (*layers.Plan, *os.File, error) {
-	positions := make([]coffer.Position, len(chain))
-	for i, l := range chain {
-		positions[i] = l.Position()
-	}
-	if err := coffer.Mergeable(positions); err != nil {
-		return nil, nil, err
-	}
-	system, err := systemFiles(positions[len(positions)-1].DataFilePath)
+	system, err := systemFiles(chain[len(chain)-1].Position().DataFilePath)
 	if err != nil {
 		return nil, nil, err
 	}
-	spool, err := os.CreateTemp("", "coffer-pages-")
+	spool, err := spoolFile()
 	if err != nil {
 		return nil, nil, coffer.Wrap("make room for the page lists", err)
 	}
-	err = os.Remove(spool.Name())
-	var p *layers.Plan
-	if err == nil {
-		p, err = layers.Join(ctx, chain, system, spool)
-	}
+	p, err := layers.Join(ctx, chain, system, spool)
 	if err != nil {
 		spool.Close()
 		return nil, nil, err
@@ -95,15 +84,53 @@ func (r *restorer) join(ctx context.Context, chain []engine.Layer) (*layers.Plan
 	return p, spool, nil
 }
 
-// chosen restores by the way that was asked for.
+// spoolFile is a file without a name.
+func spoolFile() (*os.File, error) {
+	f, err := os.CreateTemp("", "coffer-pages-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// chosen restores by the way that was asked for, or by the first safe one.
 func (r *restorer) chosen(ctx context.Context, chain []engine.Layer) error {
-	if len(chain) == 1 || r.target.Way != engine.Merged {
+	positions := make([]coffer.Position, len(chain))
+	for i, l := range chain {
+		positions[i] = l.Position()
+	}
+	way, reason, err := coffer.ChooseWay(positions, r.target.Way)
+	if err != nil {
+		return err
+	}
+	if len(chain) == 1 {
 		return r.run(ctx, chain)
 	}
-	p, spool, err := r.join(ctx, chain)
-	if err != nil {
-		return coffer.Wrap("join the backups", err)
+	if way == engine.Merged {
+		p, spool, err := r.join(ctx, chain)
+		if err == nil {
+			defer spool.Close()
+			r.tell(way, reason)
+			return coffer.Wrap("join the backups", r.merge(ctx, chain, p))
+		}
+		if !coffer.IsKind(err, coffer.KindUnsupported) || r.target.Way == engine.Merged || coffer.Applicable(positions) != nil {
+			return coffer.Wrap("join the backups", err)
+		}
+		way, reason = engine.Stepwise, err.Error()
 	}
-	defer spool.Close()
-	return coffer.Wrap("join the backups", r.merge(ctx, chain, p))
+	r.tell(way, reason)
+	return r.run(ctx, chain)
+}
+
+// tell says which way is taken, and why.
+func (r *restorer) tell(way engine.Way, reason string) {
+	if r.target.Event != nil {
+		r.target.Event(coffer.Event{
+			Level: coffer.Info, Code: "restore.way", Text: "restored " + string(way) + ": " + reason, Facts: map[string]string{"method": string(way)},
+		})
+	}
 }
