@@ -41,10 +41,22 @@ type Backup struct {
 	Deleted     bool
 	Verified    Verdict
 	Error, Hint string
+	Origin      Origin
 	Created     time.Time
 	Updated     time.Time
 	Ended       time.Time
 }
+
+// Origin says whose a backup's objects are, and so how they are read.
+type Origin string
+
+// The origins. What is Trove's was brought in by an import: its objects are read and
+// never changed, no increment is taken onto it, and Manifest is the SHA-256 of its
+// stored bytes.
+const (
+	OriginOwn   Origin = ""
+	OriginTrove Origin = "trove"
+)
 
 // Sizes are the three sizes of a backup in bytes; zero is not known yet.
 type Sizes struct {

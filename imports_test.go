@@ -21,23 +21,24 @@ var mayImport = map[string]string{
 
 	// roles
 	"internal/api":         ". trove rest internal/auth internal/bus internal/message internal/plan internal/records",
-	"internal/taskmanager": ". internal/archive internal/bus internal/message internal/plan internal/records internal/settle internal/retry",
+	"internal/taskmanager": ". internal/archive internal/bus internal/message internal/plan internal/records internal/settle internal/retry internal/trovestore",
 	"internal/conductor":   ". internal/bus internal/message internal/records internal/settle",
-	"internal/agent":       ". internal/archive internal/bus internal/codec internal/engine internal/host internal/message internal/plan internal/retry internal/store",
+	"internal/agent":       ". internal/archive internal/bus internal/codec internal/engine internal/host internal/message internal/plan internal/retry internal/store internal/trovestore",
 
 	// a role's two halves on Trove's own protocol
 	"internal/trovelink": ". internal/bus internal/codec internal/engine internal/message internal/records internal/retry",
 
 	// ideas that stand on others
-	"internal/settle":    ". internal/archive internal/records internal/retry internal/store",
-	"internal/catalogue": ". internal/archive internal/retry internal/store",
-	"internal/keyring":   ". internal/archive internal/codec internal/retry internal/store",
-	"internal/archive":   ". internal/codec internal/retry internal/store",
-	"internal/store":     ". internal/retry",
-	"internal/message":   ". internal/bus",
-	"internal/sign":      ". internal/bus",
-	"internal/guard":     ". internal/child",
-	"internal/testenv":   ". internal/child",
+	"internal/settle":     ". internal/archive internal/records internal/retry internal/store",
+	"internal/catalogue":  ". internal/archive internal/retry internal/store",
+	"internal/trovestore": ". internal/engine internal/store xbstream",
+	"internal/keyring":    ". internal/archive internal/codec internal/retry internal/store",
+	"internal/archive":    ". internal/codec internal/retry internal/store",
+	"internal/store":      ". internal/retry",
+	"internal/message":    ". internal/bus",
+	"internal/sign":       ". internal/bus",
+	"internal/guard":      ". internal/child",
+	"internal/testenv":    ". internal/child",
 
 	"internal/enrol":  ". client rest internal/bus internal/message internal/pki internal/records internal/sign",
 	"internal/config": ". internal/engine",
@@ -57,7 +58,7 @@ var mayImport = map[string]string{
 	// laws
 	"internal/store/storetest":     ". internal/store internal/retry",
 	"internal/bus/bustest":         ". internal/bus",
-	"internal/engine/enginetest":   ". internal/engine",
+	"internal/engine/enginetest":   ". internal/engine internal/workload",
 	"internal/records/recordstest": ". internal/records",
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/retry"
 	"github.com/cofferdb/coffer/internal/store"
+	"github.com/cofferdb/coffer/internal/trovestore"
 )
 
 // Stores opens the stores that the agent may write, by name.
@@ -68,8 +69,9 @@ type Agent struct {
 	Bus     bus.Bus
 	Stores  Stores
 	Engines Engines
-	Host    Host // nil: no restores into servers here
-	Keys    Keys // nil: nothing encrypted can be read here
+	Host    Host               // nil: no restores into servers here
+	Keys    Keys               // nil: nothing encrypted can be read here
+	Trove   trovestore.Sources // nil: no backups of Trove's can be read here
 	Config  Config
 	Log     *slog.Logger
 	Now     func() time.Time

@@ -48,10 +48,12 @@ func (a *Agent) restore(ctx context.Context, o message.Order, e *entry, d *diary
 	if err != nil {
 		return ended{}, err
 	}
+	method := o.Chain[0].Method
 	if l, ok := layers[0].(layer); ok {
-		if eng, err = with(eng, l.a.Manifest().Method); err != nil {
-			return ended{}, coffer.Wrap("choose the engine", err)
-		}
+		method = l.a.Manifest().Method
+	}
+	if eng, err = with(eng, method); err != nil {
+		return ended{}, coffer.Wrap("choose the engine", err)
 	}
 	d.at("restore", 0, total, a.Now())
 	if o.Target != nil && o.Target.Dir != "" {
@@ -246,6 +248,14 @@ func layersDatastore(layers []engine.Layer) *coffer.Datastore {
 // anything is written.
 func (a *Agent) layers(ctx context.Context, o message.Order) (out []engine.Layer, total int64, err error) {
 	for i, l := range o.Chain {
+		if l.Origin != coffer.OriginOwn {
+			one, err := a.troveLayer(ctx, l)
+			if err != nil {
+				return out, 0, coffer.Wrap("open backup "+string(l.Backup), err)
+			}
+			out, total = append(out, one), total+one.PlainBytes()
+			continue
+		}
 		p, err := a.place(ctx, l.Store, o.Project, l.Container)
 		if err != nil {
 			return out, 0, err

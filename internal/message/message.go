@@ -148,6 +148,10 @@ type Link struct {
 	Key            coffer.KeyID    `json:"key,omitempty"`
 	Position       coffer.Position `json:"position"`
 	Sizes          coffer.Sizes    `json:"sizes"`
+	// Of Trove's own backups: where the object lies. ManifestSHA256 is then its sum.
+	Origin   coffer.Origin `json:"origin,omitempty"`
+	Location string        `json:"location,omitempty"`
+	Method   string        `json:"method,omitempty"`
 }
 
 // CommitArgs asks for the grant: BUILDING → SAVING for this manifest.

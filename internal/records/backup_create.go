@@ -188,7 +188,7 @@ func chooseParent(c conn, n NewBackup) (*coffer.Backup, error) {
 			return nil, nil
 		}
 		b, found, err := one(c, scanBackup, `SELECT `+backupCols+` FROM backups
-			WHERE instance = ? AND state = ? AND project = ? AND deleted = 0 AND deleting = 0 AND method <> ?
+			WHERE instance = ? AND state = ? AND project = ? AND deleted = 0 AND deleting = 0 AND method <> ? AND origin = ''
 			ORDER BY ended DESC, id LIMIT 1`, n.Instance, coffer.Completed, n.Project, coffer.MySQLDump)
 		if err != nil || !found {
 			return nil, err
@@ -200,6 +200,9 @@ func chooseParent(c conn, n NewBackup) (*coffer.Backup, error) {
 		return nil, coffer.Wrap(op, err)
 	}
 	switch {
+	case b.Origin != coffer.OriginOwn:
+		return nil, coffer.E(coffer.KindConflict, op, "backup %s was made by %s: nothing proves that an increment would fit onto it", b.ID, b.Origin).
+			WithHint("take a full backup")
 	case !coffer.Method(b.Method).Increments():
 		return nil, coffer.NoIncrement(coffer.Method(b.Method))
 	case b.Instance != n.Instance:
@@ -237,9 +240,10 @@ func dropRefs(c conn, id coffer.BackupID) error {
 	return err
 }
 
-// countBackup takes one of the project's quota.
+// countBackup takes one of the project's quota: its own, else the configured one. A
+// configured quota of countAll counts and refuses nothing.
 func countBackup(c conn, project coffer.ProjectID, quota int) error {
-	_, found, err := one(c, scanInt, `SELECT backups FROM projects WHERE id = ?`, project)
+	own, found, err := one(c, scanInt, `SELECT quota FROM projects WHERE id = ?`, project)
 	if err != nil {
 		return err
 	}
@@ -247,6 +251,8 @@ func countBackup(c conn, project coffer.ProjectID, quota int) error {
 		if _, err := c.exec(`INSERT INTO projects (id, backups) VALUES (?, 0)`, project); err != nil {
 			return err
 		}
+	} else if own != NoQuota && quota != countAll {
+		quota = int(own)
 	}
 	query, args := `UPDATE projects SET backups = backups + 1 WHERE id = ?`, []any{project}
 	if quota >= 0 {

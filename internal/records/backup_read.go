@@ -10,14 +10,14 @@ import (
 const backupCols = `id, project, instance, name, description, state, parent, root, depth, type, method,
 	ds_type, ds_version, ds_version_id, store, container, location, checksum, manifest, key_id, pos,
 	data_bytes, plain_bytes, stored_bytes, refs, pins, dying, deleting, deleted,
-	verified_at, verified_ok, verified_text, error, hint, created, updated, ended`
+	verified_at, verified_ok, verified_text, error, hint, origin, created, updated, ended`
 
 func scanBackup(r row) (b coffer.Backup, err error) {
 	err = r.Scan(&b.ID, &b.Project, &b.Instance, &b.Name, &b.Description, &b.State, &b.Parent, &b.Root, &b.Depth, &b.Type, &b.Method,
 		&b.Datastore.Type, &b.Datastore.Version, &b.Datastore.VersionID, &b.Store, &b.Container, &b.Location, &b.Checksum,
 		&b.Manifest, &b.Key, document{&b.Position},
 		&b.Sizes.Data, &b.Sizes.Plain, &b.Sizes.Stored, &b.Refs, &b.Pins, &b.Dying, &b.Deleting, &b.Deleted,
-		moment{&b.Verified.At}, &b.Verified.OK, &b.Verified.Text, &b.Error, &b.Hint,
+		moment{&b.Verified.At}, &b.Verified.OK, &b.Verified.Text, &b.Error, &b.Hint, &b.Origin,
 		moment{&b.Created}, moment{&b.Updated}, moment{&b.Ended})
 	return b, err
 }

@@ -74,13 +74,17 @@ func (d *DB) Running(ctx context.Context) ([]coffer.Job, error) {
 const Horizon = 2 * time.Minute
 
 // Due lists the jobs whose bell is to be rung now: NEW, without a runner. A delete
-// waits until the backups that stand on its own are gone.
+// waits until the backups that stand on its own are gone, an import until its parent's
+// has ended.
 func (d *DB) Due(ctx context.Context, now time.Time, limit int) ([]coffer.Job, error) {
 	cols := `j.` + strings.ReplaceAll(strings.Join(strings.Fields(jobCols), ` `), `, `, `, j.`)
 	out, err := many(d.reading(ctx), scanJob, `SELECT `+cols+` FROM outbox o JOIN jobs j ON j.id = o.job
 		LEFT JOIN backups b ON b.id = j.backup
+		LEFT JOIN backups p ON p.id = b.parent
 		WHERE (o.due <= ? OR o.due > ?) AND j.state = ? AND j.runner = '' AND (j.kind <> ? OR b.refs = 0)
-		ORDER BY o.due, j.created, j.id LIMIT ?`, micros(now), micros(now.Add(Horizon)), coffer.New, coffer.JobDelete, page(limit, MaxPage))
+		AND (j.kind <> ? OR p.id IS NULL OR p.state NOT IN (?, ?))
+		ORDER BY o.due, j.created, j.id LIMIT ?`, micros(now), micros(now.Add(Horizon)), coffer.New, coffer.JobDelete,
+		coffer.JobImport, coffer.New, coffer.Building, page(limit, MaxPage))
 	return out, coffer.Wrap("list due jobs", err)
 }
 

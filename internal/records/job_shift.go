@@ -7,9 +7,10 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-// Requeue makes a verify or a delete NEW again whose runner is lost: every step of
-// theirs can be repeated, by anybody, also beside a runner that was stopped and
-// wakes up. Backups and restores are never given to another. It answers false when
+// Requeue makes a verify, a delete or an import NEW again whose runner is lost: every
+// step of theirs can be repeated, by anybody, also beside a runner that was stopped and
+// wakes up. An import that has found its parent's own import under way is handed back so,
+// too. Backups and restores are never given to another. It answers false when
 // the job is not that runner's any more, or is cancelled.
 func (d *DB) Requeue(ctx context.Context, job coffer.JobID, runner coffer.Runner, now time.Time) (ok bool, err error) {
 	at := micros(orNow(now))
@@ -26,8 +27,8 @@ func (d *DB) Requeue(ctx context.Context, job coffer.JobID, runner coffer.Runner
 			return err
 		}
 		ok, err = c.changed(`UPDATE jobs SET state = ?, runner = '', beat = 0, seq = 0, phase = '', lost = 0, spec = ?, updated = ?
-			WHERE id = ? AND runner = ? AND runner <> '' AND state = ? AND cancel = 0 AND kind IN (?, ?)`,
-			coffer.New, spec, at, job, runner, coffer.Building, coffer.JobVerify, coffer.JobDelete)
+			WHERE id = ? AND runner = ? AND runner <> '' AND state = ? AND cancel = 0 AND kind IN (?, ?, ?)`,
+			coffer.New, spec, at, job, runner, coffer.Building, coffer.JobVerify, coffer.JobDelete, coffer.JobImport)
 		if err != nil || !ok {
 			return err
 		}

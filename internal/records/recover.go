@@ -42,7 +42,7 @@ func recoverOne(c conn, b coffer.Backup) error {
 			return err
 		}
 	}
-	if err := countBackup(c, b.Project, -1); err != nil {
+	if err := countBackup(c, b.Project, countAll); err != nil {
 		return err
 	}
 	if err := insertRecovered(c, b, len(children), held); err != nil {

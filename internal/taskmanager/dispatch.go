@@ -188,6 +188,9 @@ func (t *TaskManager) send(ctx context.Context, g *errgroup.Group, j coffer.Job)
 	case coffer.JobDelete:
 		t.start(ctx, g, j, t.delete)
 		return nil
+	case coffer.JobImport:
+		t.start(ctx, g, j, t.bringIn)
+		return nil
 	case coffer.JobRestore:
 		to = message.HostAgent(j.Spec.Target.Agent)
 	}

@@ -126,7 +126,7 @@ func (t *TaskManager) rescue(ctx context.Context, j coffer.Job) error {
 		return t.rescueBuilding(ctx, j)
 	case j.Kind == coffer.JobBackup && j.State == coffer.Saving:
 		return t.rescueSaving(ctx, j)
-	case j.Kind == coffer.JobVerify, j.Kind == coffer.JobDelete:
+	case j.Kind == coffer.JobVerify, j.Kind == coffer.JobDelete, j.Kind == coffer.JobImport:
 		return t.retake(ctx, j)
 	}
 	_, err := t.Records.Fail(ctx, j.ID, "", settle.Lost("it stopped beating", t.Now()))
@@ -169,18 +169,18 @@ func (t *TaskManager) rescueSaving(ctx context.Context, j coffer.Job) error {
 	return err
 }
 
-// maxTries bounds how often a verify is taken again: one that ends every task
+// maxTries bounds how often a verify or an import is taken again: one that ends every task
 // manager that takes it must not go round for ever. A delete is, until it is done.
 const maxTries = 5
 
-// retake lets anybody take a lost verify or delete again, under its own id: each of
+// retake lets anybody take a lost verify, delete or import again, under its own id: each of
 // its steps can be repeated, also beside a runner that was stopped and wakes up.
 // What waits for it goes on waiting.
 func (t *TaskManager) retake(ctx context.Context, j coffer.Job) error {
 	why := "it stopped beating"
 	switch {
 	case j.Cancel:
-	case j.Kind == coffer.JobVerify && j.Spec.Tries >= maxTries:
+	case j.Kind != coffer.JobDelete && j.Spec.Tries >= maxTries:
 		why = fmt.Sprintf("it was lost %d times", j.Spec.Tries+1)
 	default:
 		ok, err := t.Records.Requeue(ctx, j.ID, j.Runner, t.Now())

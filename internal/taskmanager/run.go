@@ -65,6 +65,9 @@ func (t *TaskManager) run(ctx context.Context, job coffer.Job, f work) {
 	err := f(ctx, job, &p)
 	stop()
 	_ = beats.Wait() // beat has no error to give
+	if errors.Is(err, errHandedBack) {
+		return
+	}
 	if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errAsked) {
 		return // this process stops: the next one takes the job for lost and settles it
 	}
@@ -114,6 +117,9 @@ func (t *TaskManager) verify(ctx context.Context, job coffer.Job, p *progress) e
 	b, err := t.Records.BackupByID(ctx, job.Backup)
 	if err != nil {
 		return coffer.Wrap("read the backup", err)
+	}
+	if b.Origin == coffer.OriginTrove {
+		return t.verifyTrove(ctx, b, p)
 	}
 	place, err := settle.Place(ctx, t.Stores, b.Store, b.Project, b.Container)
 	if err != nil {
@@ -186,7 +192,8 @@ func (t *TaskManager) remove(ctx context.Context, place archive.Place, b coffer.
 	return archive.Delete(ctx, place, b.ID)
 }
 
-// delete removes a backup's objects, each step repeatable.
+// delete removes a backup's objects, each step repeatable. Trove's own stay where they
+// are: the row alone goes.
 func (t *TaskManager) delete(ctx context.Context, job coffer.Job, _ *progress) error {
 	b, err := t.Records.BackupByID(ctx, job.Backup)
 	if err != nil {
@@ -194,6 +201,10 @@ func (t *TaskManager) delete(ctx context.Context, job coffer.Job, _ *progress) e
 	}
 	if b.Deleted { // by another, which took this job again meanwhile
 		return nil
+	}
+	if b.Origin == coffer.OriginTrove {
+		t.note(ctx, job.ID, "kept", "the objects stay: Trove has written them")
+		return coffer.Wrap("write that the backup is gone", t.Records.Deleted(context.WithoutCancel(ctx), b.ID, t.Now()))
 	}
 	place, err := settle.Place(ctx, t.Stores, b.Store, b.Project, b.Container)
 	if err == nil {

@@ -1,5 +1,5 @@
 // Package taskmanager is the role that carries out decisions: it sends work to
-// agents, runs the jobs that need no agent (verify, delete), rescues jobs whose
+// agents, runs the jobs that need no agent (verify, delete, import), rescues jobs whose
 // runner is lost, and sweeps from the stores what is proven ours and dead.
 //
 // Rows are the work and messages are doorbells: an intent stays due until its
@@ -28,6 +28,7 @@ import (
 	"github.com/cofferdb/coffer/internal/plan"
 	"github.com/cofferdb/coffer/internal/records"
 	"github.com/cofferdb/coffer/internal/settle"
+	"github.com/cofferdb/coffer/internal/trovestore"
 )
 
 // Records is what a task manager asks of the metadata.
@@ -49,6 +50,9 @@ type Records interface {
 	AddEvents(context.Context, coffer.JobID, []coffer.Event) error
 	Deleted(context.Context, coffer.BackupID, time.Time) error
 	DeleteFailed(context.Context, coffer.BackupID, records.Ending) error
+	CreateImport(context.Context, records.NewImport) (b coffer.Backup, made bool, err error)
+	SetImportParent(ctx context.Context, job coffer.JobID, runner coffer.Runner, parent coffer.BackupID) (bool, error)
+	CompleteImport(context.Context, coffer.JobID, coffer.Runner, records.Completion) (bool, error)
 	SetVerdict(context.Context, coffer.BackupID, coffer.Verdict) error
 	Agent(context.Context, coffer.AgentID) (coffer.Agent, error)
 	Agents(context.Context) ([]coffer.Agent, error)
@@ -90,6 +94,7 @@ type TaskManager struct {
 	Stores  settle.Stores
 	Settler *settle.Settler
 	Keys    Keys
+	Trove   trovestore.Sources // nil: backups of Trove's cannot be read here
 	Log     *slog.Logger
 	Now     func() time.Time
 	Timings Timings

@@ -1,6 +1,7 @@
 package swift
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -76,7 +77,7 @@ func (s *Store) do(ctx context.Context, op string, c call) (*http.Response, erro
 }
 
 func (s *Store) send(ctx context.Context, c call, now session) (*http.Response, error) {
-	target := now.url + c.at.path()
+	target := cmp.Or(s.account, now.url) + c.at.path()
 	if len(c.query) > 0 {
 		target += "?" + c.query.Encode()
 	}

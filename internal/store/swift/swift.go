@@ -64,6 +64,8 @@ type Store struct {
 	login  *login
 	naming remote.Names
 
+	account string // in place of the login's own; see [Store.Beside]
+
 	mu        sync.Mutex
 	container string // "" until it was found
 	static    *static
