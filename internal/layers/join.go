@@ -95,6 +95,8 @@ func (p *Plan) newest(l *layer, parts map[string]part, system []string, open map
 		switch {
 		case t.whole && !t.born: // redo makes it
 			o.pageSize = 0
+		case t.whole && o.system == 0 && t.file.PageSize == 0:
+			return l.bad(name, "its first page does not say what its pages are")
 		case t.whole:
 		case o.system > 0:
 			open[name] = o
@@ -143,6 +145,9 @@ func (p *Plan) below(i int, l *layer, parts map[string]part, system []string, op
 		}
 	}
 	for name, o := range open {
+		if _, ok := parts[name]; !ok {
+			return l.bad(name, "a file of the system tablespace is missing")
+		}
 		if !seen[o] {
 			delete(open, name)
 		}

@@ -61,6 +61,9 @@ func (o *output) checkPage(b []byte, at int64, delta bool) error {
 	if !sumOK(b) {
 		return coffer.E(coffer.KindCorrupt, op, "page %d does not match its sum", at)
 	}
+	if size := binary.BigEndian.Uint32(b[46:]); number == 0 && int64(size) != o.limit {
+		return coffer.E(coffer.KindCorrupt, op, "page 0 says that there are %d pages, the index %d", size, o.limit)
+	}
 	return nil
 }
 

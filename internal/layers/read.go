@@ -147,6 +147,7 @@ func (l *layer) list(f *file, p *list, s *spool) error {
 	if !pageSize(ps) {
 		return l.bad(f.Name, "pages of %d bytes", ps)
 	}
+	first := int64(-1)
 	if p != nil {
 		f.pages = *p
 		r := s.reader(*p)
@@ -158,15 +159,28 @@ func (l *layer) list(f *file, p *list, s *spool) error {
 			if err != nil {
 				return l.bad(f.Name, "%w", err)
 			}
+			if n.rank == 0 {
+				first = n.start
+			}
 			f.pages.count, f.pages.end = n.rank+n.n, n.end()
 		}
 	}
-	per := ps/4 - 1
-	clusters := max(1, (f.pages.count+per-1)/per)
-	if want := (clusters + f.pages.count) * ps; f.pages.count != f.Pages || f.Size != want && f.Size != want+ps {
+	if f.pages.count != f.Pages || !holds(f.Size, f.pages.count, ps) {
 		return l.bad(f.Name, "its list has %d pages, its %d bytes do not", f.pages.count, f.Size)
 	}
+	if f.Page0 != (first == 0) {
+		return l.bad(f.Name, "its line and its list do not agree on page 0")
+	}
 	return nil
+}
+
+// holds reports whether a delta of size bytes has n pages of ps bytes: every block
+// with a list stands before ps/4 - 1 pages, the last one before what is left. If that
+// is nothing, an empty list may follow.
+func holds(size, n, ps int64) bool {
+	per := ps/4 - 1
+	lists := max(1, (n+per-1)/per)
+	return size == (lists+n)*ps || n > 0 && n%per == 0 && size == (lists+1+n)*ps
 }
 
 func pageSize(ps int64) bool { return ps >= 1024 && ps <= 64<<10 && ps&(ps-1) == 0 }
