@@ -21,6 +21,7 @@ type diary struct {
 	events   []coffer.Event
 	seq      uint64
 	beat     uint64
+	ending   bool          // the last word is said next: it tells all that there is to tell
 	news     chan struct{} // told, without waiting, of each new phase; nil tells nobody
 }
 
@@ -63,10 +64,36 @@ func (d *diary) dataBytes(n int64) {
 	d.data = n
 }
 
+// told says that a report of so many bytes has arrived; they are not sent again.
+func (d *diary) told(data int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.data == data {
+		d.data = 0
+	}
+}
+
+// end says that the last word comes next.
+func (d *diary) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ending = true
+}
+
+func (d *diary) ended() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ending
+}
+
 // take gives the next report; its events are handed over.
 func (d *diary) take(job coffer.JobID, r coffer.Runner) message.ReportArgs {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	select {
+	case <-d.news: // this report tells it
+	default:
+	}
 	d.seq++
 	d.beat++
 	ev := d.events
@@ -156,10 +183,19 @@ const (
 // leastPatience is what the answer to a report is waited for, however quick the beats.
 const leastPatience = time.Second
 
-// report beats until ctx ends, and tells of each new phase at once. One report whose
+// settling is how long a new phase must have lasted to be told: a job that rushes
+// through its phases sends a report of where it is, not one of each, and one that has
+// ended by then none.
+const settling = 200 * time.Millisecond
+
+// report beats until ctx ends, and tells of each new phase that lasts. One report whose
 // answer got lost, as with a conductor that was stopped with it in hand, must not keep
 // the next from going out in time: the lease runs on.
 func (a *Agent) report(ctx context.Context, id coffer.JobID, r coffer.Runner, d *diary) {
+	settle := min(settling, a.Config.Beat/youngParts)
+	if retry.Sleep(ctx, settle) != nil {
+		return
+	}
 	for beats := 0; ; beats++ {
 		wait := a.Config.Beat
 		if beats < youngBeats {
@@ -173,12 +209,34 @@ func (a *Agent) report(ctx context.Context, id coffer.JobID, r coffer.Runner, d 
 			for _, e := range args.Events {
 				d.event(e)
 			}
+		} else {
+			d.told(args.Data)
 		}
+		if !d.wait(ctx, begun.Add(wait), settle) {
+			return
+		}
+	}
+}
+
+// wait returns when the next beat is due, or a new phase has lasted; false says that
+// ctx has ended.
+func (d *diary) wait(ctx context.Context, beat time.Time, settle time.Duration) bool {
+	due := time.NewTimer(time.Until(beat))
+	defer due.Stop()
+	var lasts <-chan time.Time
+	news := d.news
+	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-d.news:
-		case <-time.After(wait - time.Since(begun)):
+			return false
+		case <-due.C:
+			return true
+		case <-news:
+			lasts, news = time.After(settle), nil
+		case <-lasts:
+			if !d.ended() {
+				return true
+			}
 		}
 	}
 }
@@ -187,6 +245,7 @@ func (a *Agent) report(ctx context.Context, id coffer.JobID, r coffer.Runner, d 
 // then the journal says it in the next one.
 func (a *Agent) end(ctx context.Context, e entry, d *diary, word ended) {
 	e.Ended = &word
+	d.end()
 	if err := a.journal.put(e); err != nil {
 		a.Log.Error("could not note a job's end in the journal", "job", e.Job, "err", err)
 	} else {
