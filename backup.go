@@ -116,6 +116,7 @@ type Conn struct {
 	Port            int    `json:"port,omitempty"`
 	CredentialsFile string `json:"credentials_file,omitempty"`
 	DataDir         string `json:"data_dir,omitempty"` // asked of the server when empty
+	Polite          Polite `json:"polite,omitzero"`
 }
 
 // Agent is a process beside databases, as the control plane knows it.

@@ -21,6 +21,7 @@ type restoreCmd struct {
 	Databases []string `name:"database" placeholder:"NAME" help:"Of a dump restore this database only; may be given more than once."`
 	Method    string   `enum:"auto,merged,step-by-step" default:"auto" help:"How a chain is restored (${enum}): merged reads of each backup only what is used and prepares once; auto is merged wherever every link allows it."`
 	NoWait    bool     `help:"Do not follow the restore."`
+	replicaFlags
 }
 
 // Help is shown by --help.
@@ -32,6 +33,7 @@ Examples:
   coffer restore 6a1f… --name shop-copy --port 13306
   coffer restore 6a1f… --to /srv/files
   coffer restore 6a1f… --database shop
+  coffer restore 6a1f… --replica-of 10.0.0.5:3306 --start --replica-credentials repl.cnf
 
 ` + exitHelp
 }
@@ -77,11 +79,13 @@ type restored struct {
 	Job      rest.Job       `json:"job"`
 	Instance *rest.Instance `json:"instance,omitempty"`
 	Dir      string         `json:"dir,omitempty"`
+	Replica  *replica       `json:"replica,omitempty"`
 }
 
 func (r restored) text(w io.Writer) {
 	if r.Instance == nil {
 		fields(w, "files", r.Dir)
+		r.replicaText(w)
 		return
 	}
 	c := r.Instance.Conn
@@ -89,6 +93,13 @@ func (r restored) text(w io.Writer) {
 		"socket", c.Socket, "address", fmt.Sprintf("%s:%d", c.Host, c.Port),
 		"credentials", c.CredentialsFile, "data", c.DataDir,
 		"try", fmt.Sprintf("mariadb --defaults-file=%s --socket=%s", c.CredentialsFile, c.Socket))
+	r.replicaText(w)
+}
+
+func (r restored) replicaText(w io.Writer) {
+	if r.Replica != nil {
+		r.Replica.text(w)
+	}
 }
 
 // Run shows the plan, starts the restore and follows it.
@@ -103,6 +114,10 @@ func (c *restoreCmd) Run(e *environment) error {
 	}
 	if c.To == "" {
 		t.Name = c.Name
+	}
+	follow, err := c.plan(e, cl, c)
+	if err != nil {
+		return err
 	}
 	p, err := cl.PlanRestore(e.ctx, coffer.BackupID(c.Backup), t)
 	if err != nil {
@@ -126,7 +141,7 @@ func (c *restoreCmd) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
-	out := restored{Job: s.Job, Dir: c.To}
+	out := restored{Job: s.Job, Dir: c.To, Replica: follow}
 	if !c.NoWait {
 		out.Job, err = e.follow(cl, s.Job.ID)
 		if e.ctx.Err() != nil {
@@ -142,6 +157,9 @@ func (c *restoreCmd) Run(e *environment) error {
 			return err
 		}
 		out.Instance = &in
+		if err := c.run(e, follow, in.Conn); err != nil {
+			return errors.Join(err, e.show(out))
+		}
 	}
 	return e.show(out)
 }

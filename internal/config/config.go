@@ -99,6 +99,9 @@ type Agent struct {
 	Accounts    bool          `toml:"dump_accounts"`               // MySQLDump: the server's accounts too
 	Nice        int           `toml:"nice"`
 	IONice      string        `toml:"ionice"`
+	Bandwidth   Size          `toml:"bandwidth"`       // bytes a second of one backup; 0 is no limit
+	Parallel    int           `toml:"parallel"`        // files that the tool copies at once
+	Throttle    int           `toml:"throttle"`        // pairs of reads and writes a second, of the tool itself
 	PreHook     []string      `toml:"pre_backup_hook"` // a program and its arguments
 	PostHook    []string      `toml:"post_backup_hook"`
 	HookWait    time.Duration `toml:"hook_wait"`

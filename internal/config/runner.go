@@ -11,7 +11,10 @@ import (
 // key's that cannot be.
 func (a Agent) Runner() (engine.Runner, error) {
 	r := engine.Runner{
-		Databases: a.Databases, NoAccounts: !a.Accounts, Nice: a.Nice, IONice: a.IONice,
+		Databases: a.Databases, NoAccounts: !a.Accounts,
+		Polite: coffer.Polite{
+			Bandwidth: int64(a.Bandwidth), Nice: a.Nice, IONice: a.IONice, Parallel: a.Parallel, Throttle: a.Throttle,
+		},
 		PreHook: a.PreHook, PostHook: a.PostHook, HookWait: a.HookWait,
 	}
 	for _, text := range a.Strategy {
@@ -67,7 +70,8 @@ func (r *reader) runner() {
 	for key, only := range map[string]Agent{
 		"backup_strategy": {Strategy: a.Strategy}, "backup_incremental_strategy": {Incremental: a.Incremental},
 		"backup_runner_options": {Options: a.Options}, "dump_databases": {Databases: a.Databases},
-		"nice": {Nice: a.Nice}, "ionice": {IONice: a.IONice},
+		"nice": {Nice: a.Nice}, "ionice": {IONice: a.IONice}, "bandwidth": {Bandwidth: a.Bandwidth},
+		"parallel": {Parallel: a.Parallel}, "throttle": {Throttle: a.Throttle},
 		"pre_backup_hook": {PreHook: a.PreHook}, "post_backup_hook": {PostHook: a.PostHook},
 	} {
 		if _, err := only.Runner(); err != nil {

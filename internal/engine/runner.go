@@ -16,8 +16,7 @@ type Runner struct {
 	Options    map[Method][]string // extra options of the tool, as CheckOption lets them pass
 	Databases  []string            // MySQLDump: these alone; none is all
 	NoAccounts bool                // MySQLDump: without the database mysql
-	Nice       int                 // CPU priority of the tool, 0 to 19
-	IONice     string              // "" leaves it, "best-effort" or "idle"
+	Polite     coffer.Polite       // of every instance that says nothing else
 	PreHook    []string            // program and arguments, run before the tool
 	PostHook   []string            // and after it
 	HookWait   time.Duration       // how long a hook may take; 0 is a minute
@@ -159,11 +158,8 @@ func (r Runner) Check() error {
 			return coffer.E(coffer.KindInvalid, op, "%.70q is no database's name", name)
 		}
 	}
-	if r.Nice < 0 || r.Nice > 19 {
-		return coffer.E(coffer.KindInvalid, op, "nice is %d, and not within 0 and 19", r.Nice)
-	}
-	if r.IONice != "" && r.IONice != "idle" && r.IONice != "best-effort" {
-		return coffer.E(coffer.KindInvalid, op, "ionice is %.20q", r.IONice).WithHint(`it is "idle" or "best-effort"`)
+	if err := checkPolite(r.Polite); err != nil {
+		return err
 	}
 	for _, hook := range [][]string{r.PreHook, r.PostHook} {
 		if err := checkHook(hook); err != nil {

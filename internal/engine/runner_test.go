@@ -91,8 +91,11 @@ func TestRunnerIsChecked(t *testing.T) {
 	for name, r := range map[string]engine.Runner{
 		"option":         {Options: map[engine.Method][]string{engine.MySQLDump: {"--tab=/tmp"}}},
 		"database":       {Databases: []string{"--tab=/tmp"}},
-		"nice":           {Nice: -5},
-		"ionice":         {IONice: "realtime"},
+		"nice":           {Polite: coffer.Polite{Nice: -5}},
+		"ionice":         {Polite: coffer.Polite{IONice: "realtime"}},
+		"bandwidth":      {Polite: coffer.Polite{Bandwidth: 1 << 10}},
+		"parallel":       {Polite: coffer.Polite{Parallel: 65}},
+		"throttle":       {Polite: coffer.Polite{Throttle: -1}},
 		"relative hook":  {PreHook: []string{"flush"}},
 		"shell as hook":  {PostHook: []string{"/bin/sh", "-c", "id"}},
 		"interpreter":    {PreHook: []string{"/usr/bin/env", "sh"}},
@@ -102,8 +105,19 @@ func TestRunnerIsChecked(t *testing.T) {
 			t.Errorf("%s: %+v passes", name, r)
 		}
 	}
-	good := engine.Runner{Nice: 10, IONice: "idle", PreHook: []string{"/usr/local/bin/quiesce", "now"}, Databases: []string{"we ird"}}
+	good := engine.Runner{Polite: coffer.Polite{Nice: 10, IONice: "idle"}, PreHook: []string{"/usr/local/bin/quiesce", "now"}, Databases: []string{"we ird"}}
 	if err := good.Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What an instance asks for wins over its agent's configuration, key by key.
+func TestRunnerForAnInstance(t *testing.T) {
+	t.Parallel()
+	r := engine.Runner{Polite: coffer.Polite{Bandwidth: 1 << 20, Nice: 5, IONice: "idle"}, HookWait: 1}
+	got := r.For(coffer.Polite{Bandwidth: 2 << 20, Parallel: 3, Throttle: 9})
+	want := coffer.Polite{Bandwidth: 2 << 20, Nice: 5, IONice: "idle", Parallel: 3, Throttle: 9}
+	if got.Polite != want || got.HookWait != 1 || r.Polite.Parallel != 0 {
+		t.Errorf("%+v of %+v", got, r)
 	}
 }

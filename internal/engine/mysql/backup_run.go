@@ -32,6 +32,7 @@ func (r *run) runTool(ctx context.Context) (guard.Report, error) {
 	}
 	_, _ = unix.FcntlInt(to.Fd(), unix.F_SETPIPE_SZ, 1<<20) // fewer turns; the usual size works too
 	r.meter = newMeter(from, r.opt.Progress, r.total(ctx))
+	r.meter.pace = newPace(r.engine.cfg.Runner.Polite.Bandwidth)
 	edges := make(chan guard.StageEdge, 64)
 	proc, err := r.start(ctx, to, func(e guard.StageEdge) { r.edge(e, buffer, edges) })
 	to.Close()
@@ -55,9 +56,10 @@ func (r *run) start(ctx context.Context, out *os.File, onStage func(guard.StageE
 		return nil, err
 	}
 	runner := r.engine.cfg.Runner
-	exe, args, err := polite(runner, r.sight.facts.Tool, r.sight.dialect.args(backupArgs{
+	exe, args, err := polite(runner.Polite, r.sight.facts.Tool, r.sight.dialect.args(backupArgs{
 		options: options, target: r.dir.target(), increment: !r.base.Full(), lsn: r.asked,
 		extra: runner.Options[r.sight.dialect.method], runner: runner, logBin: r.sight.server.logBin,
+		replica: len(r.sight.sources) > 0,
 	}))
 	if err != nil {
 		return nil, err
@@ -189,6 +191,7 @@ type meter struct {
 	tell  func(engine.Progress)
 	total int64
 	phase atomic.Value // string
+	pace  pace
 	plain int64
 	last  time.Time
 }
@@ -206,8 +209,13 @@ func newMeter(src io.Reader, tell func(engine.Progress), total int64) *meter {
 
 // Read reads from the tool.
 func (m *meter) Read(p []byte) (int, error) {
+	locked := m.phase.Load() != "copy"
+	if !locked {
+		p = m.pace.room(p)
+	}
 	n, err := m.src.Read(p)
 	m.plain += int64(n)
+	m.pace.took(n, locked)
 	if m.tell != nil && (err != nil || time.Since(m.last) >= tellEvery) {
 		m.last = time.Now()
 		m.tell(engine.Progress{Phase: m.phase.Load().(string), Plain: m.plain, Total: m.total})

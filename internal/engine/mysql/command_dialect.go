@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/cofferdb/coffer/internal/engine"
@@ -33,6 +34,7 @@ type backupArgs struct {
 	extra     []string // checked options of the operator's
 	runner    engine.Runner
 	logBin    bool // the server writes a binary log
+	replica   bool // the server follows another
 }
 
 // dialectOf is the row of a method.
@@ -71,7 +73,7 @@ func mariabackupArgs(a backupArgs) []string {
 	if a.increment {
 		args = append(args, "--incremental-lsn="+strconv.FormatUint(a.lsn, 10))
 	}
-	return append(args, a.extra...)
+	return append(args, a.physicalExtra()...)
 }
 
 // innobackupexArgs is the same tool in the mode of its ancestor, which it knows
@@ -85,5 +87,21 @@ func innobackupexArgs(a backupArgs) []string {
 	if a.increment {
 		args = append(args, "--incremental", "--incremental-lsn="+strconv.FormatUint(a.lsn, 10))
 	}
-	return append(append(args, a.extra...), a.target)
+	return append(append(args, a.physicalExtra()...), a.target)
+}
+
+// physicalExtra is how the instance wants it, the option that has a replica's source
+// recorded, and the operator's options, of which the last word is.
+func (a backupArgs) physicalExtra() (args []string) {
+	const slaveInfo = "--slave-info"
+	if n := a.runner.Polite.Parallel; n > 0 {
+		args = append(args, "--parallel="+strconv.Itoa(n))
+	}
+	if n := a.runner.Polite.Throttle; n > 0 {
+		args = append(args, "--throttle="+strconv.Itoa(n))
+	}
+	if a.replica && !slices.Contains(a.extra, slaveInfo) {
+		args = append(args, slaveInfo)
+	}
+	return append(args, a.extra...)
 }

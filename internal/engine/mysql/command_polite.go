@@ -16,7 +16,7 @@ import (
 
 // polite puts the programs that lower a tool's priority before it; each becomes
 // the next one, so that the guard still holds the tool itself.
-func polite(r engine.Runner, exe string, args []string) (string, []string, error) {
+func polite(r coffer.Polite, exe string, args []string) (string, []string, error) {
 	if r.Nice > 0 {
 		nice, err := lookTool("", "nice")
 		if err != nil {

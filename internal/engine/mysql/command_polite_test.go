@@ -42,11 +42,11 @@ func TestCommandLines(t *testing.T) {
 
 func TestPoliteness(t *testing.T) {
 	t.Parallel()
-	exe, args, err := polite(engine.Runner{Nice: 7, IONice: "idle"}, "/t", []string{"a"})
+	exe, args, err := polite(coffer.Polite{Nice: 7, IONice: "idle"}, "/t", []string{"a"})
 	if got := exe + " " + strings.Join(args, " "); err != nil || !strings.HasSuffix(got, "nice -n 7 /t a") || !strings.Contains(exe, "ionice") {
 		t.Errorf("%s, %v", got, err)
 	}
-	if exe, args, err = polite(engine.Runner{}, "/t", []string{"a"}); exe != "/t" || len(args) != 1 || err != nil {
+	if exe, args, err = polite(coffer.Polite{}, "/t", []string{"a"}); exe != "/t" || len(args) != 1 || err != nil {
 		t.Errorf("%s %v %v", exe, args, err)
 	}
 }

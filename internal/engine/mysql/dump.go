@@ -75,6 +75,7 @@ func (r *run) dump(ctx context.Context, out engine.Sink) (engine.Result, error) 
 		Position: coffer.Position{
 			Lineage: coffer.Lineage{FirstLSN: now.Lineage.FirstLSN}, ServerID: now.ServerID,
 			GTID: marks.gtid, BinlogFile: marks.binlogFile, BinlogOffset: marks.binlogOffset, ServerVersion: now.ServerVersion,
+			LowerCase: now.LowerCase, Source: r.dumpSource(marks),
 		},
 		Method: string(engine.MySQLDump), Tool: r.sight.facts.ToolVer, Warnings: r.sight.facts.Warnings,
 	}
@@ -113,20 +114,9 @@ func (c *client) nonTransactional(ctx context.Context, databases []string) (name
 			args = append(args, d)
 		}
 	}
-	rows, err := c.db.QueryContext(ctx, query+fmt.Sprintf(` ORDER BY 1 LIMIT %d`, maxNamed+1), args...)
-	if err != nil {
-		return nil, c.failed(ctx, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, c.failed(ctx, err)
-		}
-		names = append(names, name)
-	}
+	names, err = c.texts(ctx, query+fmt.Sprintf(` ORDER BY 1 LIMIT %d`, maxNamed+1), args...)
 	if len(names) > maxNamed {
 		names[maxNamed] = "and more"
 	}
-	return names, c.failed(ctx, rows.Err())
+	return names, err
 }

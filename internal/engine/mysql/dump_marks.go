@@ -29,6 +29,9 @@ type dumpMarks struct {
 	binlogFile   string
 	binlogOffset uint64
 	gtid         string
+	replicated   map[string]replicatedGTID // by domain, of a replica's own table
+	inSlavePos   bool                      // inside of that table's rows
+	slavePosCut  bool                      // a line of them was too long
 }
 
 // dumpSection is one run of a database's statements; the one without a name is what
@@ -77,6 +80,9 @@ func (m *dumpMarks) read(p []byte) {
 func (m *dumpMarks) end(line string) {
 	if m.first == "" {
 		m.first = line
+	}
+	if !m.body {
+		m.replicatedRow(line)
 	}
 	if line != "" {
 		m.last = line

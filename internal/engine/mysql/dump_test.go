@@ -81,7 +81,7 @@ func TestDumpUnderAWriter(t *testing.T) {
 		"CREATE EVENT shop.nightly ON SCHEDULE EVERY 1 DAY DO SELECT 1", "CREATE DATABASE `we``ird`", "CREATE TABLE `we``ird`.t (b LONGBLOB)",
 		"INSERT INTO `we``ird`.t VALUES (CONCAT('\\n--\\n-- Current Database: `x`\\n--\\n', CHAR(0), CHAR(26), UNHEX('0D0AFF')))",
 		"CREATE TRIGGER shop.tick BEFORE INSERT ON shop.cart FOR EACH ROW SET NEW.v = 't'", "CREATE USER kept@localhost")
-	e := dumperOf(t, src.Server, engine.Runner{Nice: 5})
+	e := dumperOf(t, src.Server, engine.Runner{Polite: coffer.Polite{Nice: 5}})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var l ledger

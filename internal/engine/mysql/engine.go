@@ -43,6 +43,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.StateDir == "" {
 		cfg.StateDir = os.TempDir()
 	}
+	cfg.Runner = cfg.Runner.For(cfg.Conn.Polite)
 	if err := cfg.Runner.Check(); err != nil {
 		return nil, err
 	}

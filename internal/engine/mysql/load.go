@@ -36,6 +36,7 @@ func (e *Engine) load(ctx context.Context, target engine.Target, layers []engine
 		return coffer.Wrap(opRestore, err)
 	}
 	r := &restorer{target: target, root: root, total: layers[0].PlainBytes()}
+	r.lowerCase = layers[0].Position().LowerCase
 	l := &loader{restorer: r, tools: tools, layer: layers[0]}
 	if err = l.run(ctx); err == nil {
 		err = r.seal()
@@ -86,6 +87,9 @@ func (l *loader) run(ctx context.Context) error {
 	}
 	defer text.Close()
 	if err := l.root.WriteFile(optionsFile, []byte(loadOptions), 0o600); err != nil {
+		return err
+	}
+	if err := l.noteNames(); err != nil {
 		return err
 	}
 	if err := l.own(l.root); err != nil {

@@ -64,7 +64,7 @@ func (s *realSource) Content(t testing.TB) string { return content(t, s.Server) 
 func content(t testing.TB, s *testenv.Server) string {
 	t.Helper()
 	db := s.DB(t)
-	rows, err := db.QueryContext(t.Context(), "SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop' ORDER BY 1")
+	rows, err := db.QueryContext(t.Context(), "SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop' AND table_type = 'BASE TABLE' ORDER BY 1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ type sight struct {
 	server  server
 	nonces  []string
 	binlogs []binlog
+	sources []coffer.Source // of a replica, one of each connection
 	facts   engine.Facts
 }
 
@@ -74,6 +75,12 @@ func (e *Engine) look(ctx context.Context, c *client, base engine.Base) (sight, 
 	if err := c.checkGrants(ctx, &l); err != nil {
 		return l, err
 	}
+	if err := c.checkEncryption(ctx, &l); err != nil {
+		return l, err
+	}
+	if err := c.lookAtSources(ctx, &l); err != nil {
+		return l, err
+	}
 	if l.binlogs, err = c.binlogs(ctx, s); err != nil {
 		return l, err
 	}
@@ -102,6 +109,7 @@ func (l *sight) lookAtFolder() error {
 		Lineage: coffer.Lineage{FirstLSN: first}, ServerID: s.id(),
 		To: s.lsn, Last: s.lsn, GTID: s.gtid,
 		DataFilePath: s.dataFilePath, PageSize: s.pageSize, UndoSpaces: s.undoSpaces, ServerVersion: s.versionText,
+		LowerCase: s.lowerCase,
 	}
 	return err
 }

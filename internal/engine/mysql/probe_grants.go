@@ -36,17 +36,9 @@ func (c *client) checkGrants(ctx context.Context, l *sight) error {
 }
 
 func (c *client) grants(ctx context.Context) (map[string]bool, error) {
-	rows, err := c.db.QueryContext(ctx, `SHOW GRANTS`)
-	if err != nil {
-		return nil, c.failed(ctx, err)
-	}
-	defer rows.Close()
+	lines, err := c.texts(ctx, `SHOW GRANTS`)
 	held := make(map[string]bool)
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			return nil, c.failed(ctx, err)
-		}
+	for _, line := range lines {
 		m := globalGrant.FindStringSubmatch(line)
 		if m == nil {
 			continue
@@ -55,5 +47,5 @@ func (c *client) grants(ctx context.Context) (map[string]bool, error) {
 			held[strings.ToUpper(strings.TrimSpace(p))] = true
 		}
 	}
-	return held, c.failed(ctx, rows.Err())
+	return held, err
 }

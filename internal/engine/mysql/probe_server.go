@@ -31,6 +31,7 @@ type server struct {
 	pageSize, undoSpaces                                   int
 	redoBytes                                              int64
 	lsn                                                    uint64
+	lowerCase                                              int
 	logBin                                                 bool
 	gtid, gtidState                                        string
 }
@@ -101,9 +102,9 @@ func advice(err error, user string) string {
 func (c *client) ask(ctx context.Context) (s server, err error) {
 	err = c.db.QueryRowContext(ctx, `SELECT @@version, @@server_id, @@server_uid, @@datadir,
 		@@innodb_log_group_home_dir, @@innodb_data_file_path, @@innodb_page_size, @@innodb_undo_tablespaces,
-		@@innodb_log_file_size, @@log_bin, COALESCE(@@gtid_binlog_pos, ''), COALESCE(@@gtid_binlog_state, '')`).
+		@@innodb_log_file_size, @@lower_case_table_names, @@log_bin, COALESCE(@@gtid_binlog_pos, ''), COALESCE(@@gtid_binlog_state, '')`).
 		Scan(&s.versionText, &s.serverID, &s.uid, &s.dataDir, &s.redoGroup, &s.dataFilePath, &s.pageSize,
-			&s.undoSpaces, &s.redoBytes, &s.logBin, &s.gtid, &s.gtidState)
+			&s.undoSpaces, &s.redoBytes, &s.lowerCase, &s.logBin, &s.gtid, &s.gtidState)
 	if err != nil {
 		return s, c.failed(ctx, err)
 	}
@@ -117,6 +118,23 @@ func (c *client) ask(ctx context.Context) (s server, err error) {
 	var name string
 	err = c.db.QueryRowContext(ctx, `SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'`).Scan(&name, &s.lsn)
 	return s, c.failed(ctx, err)
+}
+
+// texts is the one column of a query's answer.
+func (c *client) texts(ctx context.Context, query string, args ...any) (out []string, err error) {
+	rows, err := c.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, c.failed(ctx, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, c.failed(ctx, err)
+		}
+		out = append(out, text)
+	}
+	return out, c.failed(ctx, rows.Err())
 }
 
 // binlog is one file of the server's binary log.

@@ -50,7 +50,7 @@ func restore(ctx context.Context, env restoreEnv, target engine.Target, layers [
 	if err := mark(root); err != nil {
 		return coffer.Wrap(opRestore, err)
 	}
-	r := &restorer{env: env, target: target, root: root}
+	r := &restorer{env: env, target: target, root: root, lowerCase: layers[len(layers)-1].Position().LowerCase}
 	for _, l := range layers {
 		r.total += l.PlainBytes()
 	}
@@ -89,6 +89,7 @@ type restorer struct {
 	target      engine.Target
 	root        *os.Root
 	done, total int64 // plain bytes
+	lowerCase   int   // the server's lower_case_table_names
 }
 
 func (r *restorer) run(ctx context.Context, layers []engine.Layer) error {
@@ -194,6 +195,9 @@ func (r *restorer) progress(phase string) {
 // last.
 func (r *restorer) seal() error {
 	if err := finishFolder(r.root); err != nil {
+		return err
+	}
+	if err := r.noteNames(); err != nil {
 		return err
 	}
 	if err := r.own(r.root); err != nil {

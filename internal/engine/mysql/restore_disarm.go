@@ -78,6 +78,7 @@ func optionForms() map[string]string {
 		"innodb_page_size":          "n",
 		"innodb_undo_tablespaces":   "n",
 		"innodb_compression_level":  "n",
+		"lower_case_table_names":    "n",
 	}
 }
 

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -41,6 +42,23 @@ func finishFolder(root *os.Root) error {
 		return nil
 	})
 	return coffer.Wrap("check the prepared folder", err)
+}
+
+// noteNames adds lower_case_table_names to the options that [serverOptions] reads,
+// where it is not the usual 0: the backup tool does not record it.
+func (r *restorer) noteNames() error {
+	if r.lowerCase == 0 {
+		return nil
+	}
+	options, err := readSmall(r.root, optionsFile)
+	if err != nil {
+		return err
+	}
+	if parsePairs(options)["lower_case_table_names"] != "" {
+		return nil
+	}
+	options = fmt.Appendf(options, "lower_case_table_names=%d\n", r.lowerCase)
+	return coffer.Wrap("note the server's lower_case_table_names", r.root.WriteFile(optionsFile, options, 0o600))
 }
 
 // empty removes everything below root, the marker last.

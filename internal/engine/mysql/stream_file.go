@@ -16,6 +16,7 @@ const (
 	checkpointsFile = "xtrabackup_checkpoints"
 	infoFile        = "xtrabackup_info"
 	binlogFile      = "xtrabackup_binlog_info"
+	slaveFile       = "xtrabackup_slave_info"
 	optionsFile     = "backup-my.cnf"
 	redoFile        = "ib_logfile0"
 )
@@ -54,7 +55,7 @@ func (s *stream) fileOf(c xbstream.Chunk) (*streamFile, error) {
 	}
 	f := &streamFile{name: c.Path, kind: kindOf(c.Path), flags: c.Flags, held: c.Path == checkpointsFile}
 	switch c.Path {
-	case checkpointsFile, binlogFile, optionsFile, "xtrabackup_slave_info", "xtrabackup_galera_info":
+	case checkpointsFile, binlogFile, optionsFile, slaveFile, "xtrabackup_galera_info":
 		f.limit, f.inline = maxControl, true
 	case infoFile: // it holds the tool's command line: not for the index
 		f.limit = maxControl

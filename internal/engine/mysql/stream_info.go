@@ -25,6 +25,7 @@ type streamInfo struct {
 	Summary        []byte
 	Links          []string // tables with a DATA DIRECTORY, which no restore takes: the first few
 	Plain          int64    // bytes passed to the sink
+	Slave          []byte   // what the tool says of a replica's source
 	PageLists      bool     // the index lists the pages of every delta
 }
 
@@ -33,6 +34,7 @@ type streamKnown struct {
 	checkpoints           *checkpoints
 	info, options, binlog []byte
 	redo                  []byte  // the first bytes of the redo log
+	slave                 []byte  // a replica's place in its source's history
 	innodb                nameSet // .frm files of InnoDB tables
 	partitions            nameSet // their partitions
 	links                 []string
@@ -52,6 +54,8 @@ func (s *stream) learn(f *streamFile) error {
 		s.know.binlog = f.body
 	case redoFile:
 		s.know.redo = f.body
+	case slaveFile:
+		s.know.slave = f.body
 	}
 	switch path.Ext(f.name) {
 	case ".meta":
@@ -91,7 +95,7 @@ func (s *stream) finish() (streamInfo, error) {
 	}
 	info := streamInfo{
 		From: s.know.checkpoints.from, To: s.know.checkpoints.to, Last: s.know.checkpoints.last,
-		Plain: s.plain, Links: s.know.links, PageLists: !s.know.unlisted,
+		Plain: s.plain, Links: s.know.links, Slave: s.know.slave, PageLists: !s.know.unlisted,
 	}
 	if err := info.fill(&s.know); err != nil {
 		return streamInfo{}, err
