@@ -96,7 +96,7 @@ func notMergeable(chain []Position) string {
 			return fmt.Sprintf("backup %d of the chain begins at LSN %d, behind its parent's redo start %d", n, p.From, was.RedoStart)
 		case p.DataFilePath != was.DataFilePath, p.UndoSpaces != was.UndoSpaces:
 			return fmt.Sprintf("backup %d of the chain has other system or undo tablespaces than its parent", n)
-		case series(p.ServerVersion) != series(was.ServerVersion):
+		case p.ServerVersion != "" && was.ServerVersion != "" && series(p.ServerVersion) != series(was.ServerVersion):
 			return fmt.Sprintf("backup %d of the chain is of server %s, its parent of %s", n, p.ServerVersion, was.ServerVersion)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/engine"
 	"github.com/cofferdb/coffer/internal/layers"
+	"github.com/cofferdb/coffer/xbstream"
 )
 
 const ps = 16 << 10
@@ -82,7 +83,9 @@ func (f *fake) file(e engine.Entry, content []byte) *fake {
 	e.Size = int64(len(content))
 	for at := int64(0); at < e.Size; {
 		n := min(e.Size-at, 3*ps+5000)
-		f.data = append(f.data, "header"...)
+		f.data = xbstream.AppendHeader(f.data, xbstream.Chunk{
+			Type: xbstream.Data, Path: e.Name, Offset: at, Len: n, Sum: crc32.ChecksumIEEE(content[at : at+n]),
+		})
 		e.Chunks = append(e.Chunks, engine.Chunk{File: at, Len: n, Plain: int64(len(f.data))})
 		f.data = append(f.data, content[at:at+n]...)
 		at += n

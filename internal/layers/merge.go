@@ -53,6 +53,10 @@ func (o *output) segments(s *spool) iter.Seq2[segment, error] {
 			if !ok {
 				return
 			}
+			if n <= 0 { // or this would never end
+				yield(segment{}, coffer.E(coffer.KindInternal, opJoin, "no page from %d on", at))
+				return
+			}
 			c := cs[from]
 			g := segment{source: from, page: max(at, c.cur.start), n: n}
 			g.rank = c.cur.rank + g.page - c.cur.start
@@ -119,6 +123,8 @@ type piece struct {
 	plain int64 // in the layer's stream
 	n     int64
 	delta bool
+	head  int64  // bytes of the chunk's header before it, by which it is checked; 0 for pages
+	name  string // with head: as the header has it
 }
 
 // pieces gives what the output is made of, in its order.
@@ -126,7 +132,11 @@ func (o *output) pieces(s *spool) iter.Seq2[piece, error] {
 	return func(yield func(piece, error) bool) {
 		if o.pageSize == 0 {
 			src := o.sources[0]
-			o.cutUp(src, 0, 0, src.file.Size, func(p piece) bool { return yield(p, nil) })
+			head := headLen(src.file.sent)
+			o.cutUp(src, 0, 0, src.file.Size, func(p piece) bool {
+				p.head, p.name = head, src.file.sent
+				return yield(p, nil)
+			})
 			return
 		}
 		for g, err := range o.segments(s) {
@@ -142,9 +152,12 @@ func (o *output) pieces(s *spool) iter.Seq2[piece, error] {
 }
 
 // locate finds a segment's bytes. In a delta a block with a list stands before
-// every ps/4 - 1 pages.
+// every ps/4 - 1 pages. A segment of nothing is nowhere.
 func (o *output) locate(g segment, yield func(piece) bool) bool {
 	src, ps := o.sources[g.source], o.pageSize
+	if g.n <= 0 {
+		return true
+	}
 	if src.whole {
 		return o.cutUp(src, g.page*ps, g.page*ps, g.n*ps, yield)
 	}

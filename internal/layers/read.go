@@ -43,6 +43,7 @@ func (s *spool) reader(l list) *runReader {
 // file is one file of a layer.
 type file struct {
 	engine.Entry
+	sent  string // its name in the stream, before the stream's orders
 	pages list
 }
 
@@ -109,7 +110,7 @@ func (l *layer) take(e engine.Entry, lists map[string]*list, s *spool, plain int
 		delete(l.files, e.Name)
 		return nil
 	}
-	f := &file{Entry: e}
+	f := &file{Entry: e, sent: e.Name}
 	if err := l.check(f, plain); err != nil {
 		return err
 	}

@@ -167,6 +167,11 @@ func (w *worker) fill(next func() (piece, error, bool)) (bool, error) {
 
 // copy moves one piece into its output.
 func (w *worker) copy(p piece) error {
+	var check *proof
+	if p.head > 0 {
+		check = &proof{p: p}
+		p.plain, p.n = p.plain-p.head, p.n+p.head
+	}
 	for p.n > 0 {
 		if w.ctx.Err() != nil {
 			return context.Cause(w.ctx)
@@ -179,11 +184,18 @@ func (w *worker) copy(p piece) error {
 		}
 		have := b.buf[p.plain-b.off:]
 		have = have[:min(p.n, int64(len(have)))]
+		n := int64(len(have))
+		p.plain, p.n = p.plain+n, p.n-n
+		if check != nil {
+			var err error
+			if have, err = check.take(have); err != nil {
+				return err
+			}
+		}
 		if err := w.out.add(w.opt, p.o, p.at, have, p.delta); err != nil {
 			return err
 		}
-		n := int64(len(have))
-		p.at, p.plain, p.n = p.at+n, p.plain+n, p.n-n
+		p.at += int64(len(have))
 	}
 	return nil
 }
@@ -196,7 +208,7 @@ func (w *worker) load(p piece) error {
 		if q.layer != p.layer {
 			continue
 		}
-		if q.plain < hi || q.plain-hi > gap || q.plain-lo >= w.size {
+		if at := q.plain - q.head; at < hi || at-hi > gap || at-lo >= w.size {
 			break
 		}
 		hi = min(q.plain+q.n, lo+w.size)

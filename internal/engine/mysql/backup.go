@@ -38,6 +38,7 @@ func (e *Engine) Backup(ctx context.Context, out engine.Sink, base engine.Base, 
 		}
 		r.asked, _ = base.Position.Start()
 		r.stream = newStream(out, base, r.asked)
+		r.stream.stock = opt.Stock
 		r.out = r.stream
 		return r.do(ctx)
 	})
@@ -96,6 +97,9 @@ func (r *run) do(ctx context.Context) (engine.Result, error) {
 	}
 	if err := r.checkIgnored(report); err != nil {
 		return engine.Result{}, err
+	}
+	if info.MergeOnly != "" {
+		r.event(coffer.Warn, "merge_only", "this increment can only be restored by a merge: "+info.MergeOnly, nil)
 	}
 	return r.conclude(ctx, report, info)
 }
@@ -168,7 +172,7 @@ func (r *run) conclude(ctx context.Context, report guard.Report, info streamInfo
 			From: info.From, To: info.To, RedoStart: info.RedoStart, Last: info.Last,
 			GTID: info.GTID, BinlogFile: info.BinlogFile, BinlogOffset: info.BinlogOffset,
 			DataFilePath: info.DataFilePath, PageSize: info.PageSize, UndoSpaces: info.UndoSpaces,
-			ServerVersion: info.ServerVersion, PageLists: info.PageLists, LowerCase: before.LowerCase, Source: r.source(info.Slave),
+			ServerVersion: info.ServerVersion, PageLists: info.PageLists, MergeOnly: info.MergeOnly,
 		},
 		Method: string(r.sight.dialect.method), Tool: r.sight.facts.ToolVer, Warnings: r.sight.facts.Warnings, Summary: info.Summary,
 		Holds: engine.Holds{

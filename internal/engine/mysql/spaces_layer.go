@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -24,6 +25,7 @@ type layerFile struct {
 	id    uint32 // of a whole file (0: its first page is not written yet) or a .meta
 	first bool   // a delta: the first pages are in it
 	to    string // a .ren: the new name
+	pages *spacePages
 }
 
 // part is one tablespace of a layer after the names are settled.
@@ -32,6 +34,7 @@ type part struct {
 	whole       bool
 	delta, meta bool
 	first       bool
+	pages       *spacePages // nil: nothing is known of its pages
 }
 
 func newLayer(full bool) layer {
@@ -53,7 +56,9 @@ func (l layer) add(f *streamFile) error {
 	switch f.kind {
 	case engine.KindSpace, engine.KindNew:
 		lf.id = f.spaceID()
+		lf.pages = f.wholePages()
 	case engine.KindDelta:
+		lf.pages = f.deltaPages()
 		if lf.first = f.lists(3); isUndo(strings.TrimSuffix(f.name, ".delta")) {
 			lf.first = f.lists(0) // an undo tablespace has no use for page 1
 		}
@@ -80,26 +85,25 @@ func (l layer) add(f *streamFile) error {
 }
 
 // resolve settles the names: .del first, then all of .ren at once, then .new. In an
-// increment, a name that the parent, or this layer, gives to another space is
-// refused: the tool's prepare moves the file over the other's, or dies. (In a full
-// it gets this right, swaps included.)
-func (l layer) resolve(parent chain) (map[string]part, error) {
-	parts, err := l.collect()
-	if err != nil {
-		return nil, err
+// increment, a name that the parent, or this layer, gives to another space is more
+// than the tool's prepare can do: it moves the file over the other's, or dies. Then
+// lossy says so: a merge gets it right. (In a full the tool does, swaps included.)
+func (l layer) resolve(parent chain) (parts map[string]part, lossy string, err error) {
+	if parts, err = l.collect(); err != nil {
+		return nil, "", err
 	}
-	if err := l.rename(parts, parent); err != nil {
-		return nil, err
+	if lossy, err = l.rename(parts, parent); err != nil {
+		return nil, "", err
 	}
 	for _, name := range l.sorted(engine.KindNew) {
 		f := l.files[name]
 		table := strings.TrimSuffix(name, ".new")
 		if other, ok := parent.byName[table]; ok && other.ID != f.id {
-			return nil, needFull("table %s was made while the backup ran, and replaces another of that name", table)
+			lossy = fmt.Sprintf("table %s was made while the backup ran, and replaces another of that name", table)
 		}
-		parts[table] = part{id: f.id, whole: true}
+		parts[table] = part{id: f.id, whole: true, pages: f.pages}
 	}
-	return parts, nil
+	return parts, lossy, nil
 }
 
 // collect joins the files of each tablespace and takes away what was dropped.
@@ -110,9 +114,9 @@ func (l layer) collect() (map[string]part, error) {
 		p := parts[table]
 		switch f.kind {
 		case engine.KindSpace:
-			p.whole, p.id = true, f.id
+			p.whole, p.id, p.pages = true, f.id, f.pages
 		case engine.KindDelta:
-			p.delta, p.first = true, f.first
+			p.delta, p.first, p.pages = true, f.first, f.pages
 		case engine.KindMeta:
 			p.meta, p.id = true, f.id
 		default:
@@ -132,7 +136,7 @@ func (l layer) collect() (map[string]part, error) {
 }
 
 // rename applies the layer's .ren files, all at once.
-func (l layer) rename(parts map[string]part, parent chain) error {
+func (l layer) rename(parts map[string]part, parent chain) (lossy string, err error) {
 	moved := make(map[string]part)
 	for _, name := range l.sorted(engine.KindRen) {
 		from, to := strings.TrimSuffix(name, ".ren"), l.files[name].to
@@ -143,16 +147,24 @@ func (l layer) rename(parts map[string]part, parent chain) error {
 		_, taken := parts[to]
 		_, twice := moved[to]
 		other, known := parent.byName[to]
-		if !l.full && (taken && to != from || twice || known && other.ID != p.id) {
-			return needFull("table %s was renamed to %s while the backup ran, and that name was another table's", from, to)
+		if !l.full && (taken && to != from || known && other.ID != p.id) {
+			lossy = fmt.Sprintf("table %s was renamed to %s while the backup ran, and that name was another table's", from, to)
+		}
+		if twice {
+			return "", needFull("two tables were renamed to %s while the backup ran", to)
 		}
 		moved[to] = p
 	}
 	for _, name := range l.sorted(engine.KindRen) {
 		delete(parts, strings.TrimSuffix(name, ".ren"))
 	}
+	for to := range moved {
+		if _, taken := parts[to]; taken && !l.full {
+			return "", needFull("a table was renamed to %s while the backup ran, and another has that name", to)
+		}
+	}
 	maps.Copy(parts, moved)
-	return nil
+	return lossy, nil
 }
 
 // sorted gives the names of one kind, so that a refusal always names the same.

@@ -51,11 +51,14 @@ type stream struct {
 	err   error // sticky
 
 	open   map[string]*streamFile
-	blocks map[string]int  // block size of a delta to come, by its name, as its .meta says
+	blocks map[string]meta // of a delta to come, by its name: what its .meta says
 	seen   nameSet         // finished files, by hash
 	parts  layer           // the tablespaces of this backup and what DDL did to them
 	final  map[string]part // the same by their names in the end; finish fills it
 	know   streamKnown
+	parent chain // base.Summary, read
+	bad    error // why it could not be
+	stock  bool  // refuse what only a merge restores
 }
 
 const opStream = "follow the backup stream"
@@ -63,9 +66,10 @@ const opStream = "follow the backup stream"
 // newStream returns a stream that passes the tool's output to out. asked is the
 // LSN that an increment onto base was told to start from.
 func newStream(out engine.Sink, base engine.Base, asked uint64) *stream {
+	parent, err := parseSummary(base.Summary)
 	return &stream{
-		out: out, base: base, asked: asked, need: 1,
-		open: make(map[string]*streamFile), blocks: make(map[string]int), seen: newNameSet(),
+		out: out, base: base, asked: asked, need: 1, parent: parent, bad: err,
+		open: make(map[string]*streamFile), blocks: make(map[string]meta), seen: newNameSet(),
 		parts: newLayer(base.Full()), know: streamKnown{innodb: newNameSet(), partitions: newNameSet()},
 	}
 }

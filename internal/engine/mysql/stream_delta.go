@@ -20,7 +20,15 @@ type deltaPages struct {
 	count int64
 	runs  layers.Runs
 	first []byte // the head of page 0, if it is the first page
+
+	space *spacePages // nil: they are not followed
+	slots []slot      // pages of descriptors behind the present list
+	pos   int64       // bytes behind it that have passed
+	desc  []byte      // the first slot's page as far as it has come
 }
+
+// slot is where a page stands behind its list.
+type slot struct{ off, page int64 }
 
 // take follows the next bytes.
 func (d *deltaPages) take(p []byte) {
@@ -28,6 +36,7 @@ func (d *deltaPages) take(p []byte) {
 		if d.skip > 0 {
 			n := int(min(d.skip, int64(len(p))))
 			d.keepFirst(p[:n])
+			d.keepDescriptors(p[:n])
 			d.skip -= int64(n)
 			p = p[n:]
 			continue
@@ -51,6 +60,35 @@ func (d *deltaPages) keepFirst(p []byte) {
 	}
 }
 
+// keepDescriptors reads the pages of descriptors as they pass.
+func (d *deltaPages) keepDescriptors(p []byte) {
+	size := int64(d.size)
+	for len(d.slots) > 0 && d.slots[0].off < d.pos+int64(len(p)) {
+		s := d.slots[0]
+		from, to := max(0, s.off-d.pos), min(int64(len(p)), s.off+size-d.pos)
+		d.desc = append(d.desc, p[from:to]...)
+		if len(d.desc) < d.size {
+			break
+		}
+		d.space.describe(d.desc, s.page)
+		d.desc, d.slots = d.desc[:0], d.slots[1:]
+	}
+	d.pos += int64(len(p))
+}
+
+// follow notes a page of the list, the n-th behind it.
+func (d *deltaPages) follow(page, n int64) {
+	if d.space == nil {
+		return
+	}
+	if !d.space.held.Has(page) {
+		d.space.added.Add(page, page+1)
+	}
+	if layers.DescribesExtents(page, d.size) {
+		d.slots = append(d.slots, slot{n * int64(d.size), page})
+	}
+}
+
 // list reads the list in head; false says that it is not one that we know.
 func (d *deltaPages) list() bool {
 	magic := string(d.head[:4])
@@ -59,6 +97,7 @@ func (d *deltaPages) list() bool {
 	}
 	d.last = magic == "XTRA"
 	n := int64(0)
+	d.slots, d.pos = d.slots[:0], 0
 	for b := d.head[4:]; len(b) > 0; b = b[4:] {
 		page := binary.BigEndian.Uint32(b)
 		if page == 0xffffffff {
@@ -67,6 +106,7 @@ func (d *deltaPages) list() bool {
 		if !d.runs.Add(page) {
 			return false
 		}
+		d.follow(int64(page), n)
 		n++
 	}
 	if !d.last && n != int64(d.size)/4-1 {
@@ -96,6 +136,29 @@ func (s *stream) listPages(f *streamFile, last bool) error {
 	}
 	e := engine.Entry{Name: f.name, Kind: engine.KindPages, Runs: runs}
 	return coffer.Wrap("index the backup stream", s.out.Entry(e))
+}
+
+// deltaPages is what the file, a delta, says of its tablespace's pages; nil is nothing.
+func (f *streamFile) deltaPages() *spacePages {
+	if f.pages == nil || !f.pages.whole() || f.pages.space == nil {
+		return nil
+	}
+	if f.lists(0) {
+		f.pages.space.limit = int64(layers.ReadFirst(f.pages.first).Size)
+	}
+	return f.pages.space
+}
+
+// wholePages is the same of a whole tablespace.
+func (f *streamFile) wholePages() *spacePages {
+	var e engine.Entry
+	if e.Page0 = f.firstPage(); e.Page0 {
+		f.describe(&e)
+	}
+	if e.PageSize == 0 || isUndo(f.name) {
+		return nil
+	}
+	return wholePages(f.size, e.PageSize)
 }
 
 // describe fills in what a tablespace's first page says.

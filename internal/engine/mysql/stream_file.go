@@ -69,11 +69,24 @@ func (s *stream) fileOf(c xbstream.Chunk) (*streamFile, error) {
 	}
 	if f.kind == engine.KindDelta {
 		base := strings.TrimSuffix(f.name, ".delta")
-		f.pages = &deltaPages{size: s.blocks[base]}
+		f.pages = s.deltaOf(base)
 		delete(s.blocks, base)
 	}
 	s.open[c.Path] = f
 	return f, nil
+}
+
+// deltaOf begins the pages of a tablespace's delta. Those of a tablespace that is
+// known, but not with its pages, are not followed, and neither are those of an undo
+// tablespace, which the server makes anew under the same id.
+func (s *stream) deltaOf(base string) *deltaPages {
+	m := s.blocks[base]
+	d := &deltaPages{size: m.page}
+	was, known := s.parent.byID[m.space]
+	if m.space != 0 && !isUndo(base) && (!known || was.held.Count() > 0) {
+		d.space = &spacePages{held: was.held}
+	}
+	return d
 }
 
 // chunk notes that the next n bytes of the file stand at plain.

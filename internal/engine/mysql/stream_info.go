@@ -27,6 +27,7 @@ type streamInfo struct {
 	Plain          int64    // bytes passed to the sink
 	Slave          []byte   // what the tool says of a replica's source
 	PageLists      bool     // the index lists the pages of every delta
+	MergeOnly      string   // why the stock tool would lose a table of it
 }
 
 // streamKnown gathers, while the stream passes, what streamInfo is made of.
@@ -60,7 +61,7 @@ func (s *stream) learn(f *streamFile) error {
 	switch path.Ext(f.name) {
 	case ".meta":
 		if m, err := parseMeta(f.body); err == nil {
-			s.blocks[strings.TrimSuffix(f.name, ".meta")] = m.page
+			s.blocks[strings.TrimSuffix(f.name, ".meta")] = m
 		}
 	case ".frm":
 		s.know.frm(f)
@@ -107,27 +108,44 @@ func (s *stream) finish() (streamInfo, error) {
 		return streamInfo{}, err
 	}
 	var err error
-	info.Summary, err = s.settle()
+	info.Summary, info.MergeOnly, err = s.settle(info)
 	return info, err
 }
 
 // settle gives the tablespaces their names in the end, and compares them with the
-// chain.
-func (s *stream) settle() ([]byte, error) {
-	parent, err := parseSummary(s.base.Summary)
-	if err != nil {
-		return nil, err
+// chain. What the stock tool would lose is let pass if a merge restores the chain.
+func (s *stream) settle(i streamInfo) (summary []byte, mergeOnly string, err error) {
+	if s.bad != nil {
+		return nil, "", s.bad
 	}
 	if !s.base.Full() && len(s.base.Summary) == 0 {
-		return nil, needFull("the parent's summary is missing")
+		return nil, "", needFull("the parent's summary is missing")
 	}
-	if s.final, err = s.parts.resolve(parent); err != nil {
-		return nil, err
+	if s.final, mergeOnly, err = s.parts.resolve(s.parent); err != nil {
+		return nil, "", err
+	}
+	merges := s.merges(i)
+	if mergeOnly != "" && (s.stock || !merges) {
+		return nil, "", needFull("%s", mergeOnly)
 	}
 	if err := s.checkDropped(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return mergeSummary(parent, s.base.Full(), s.final, tableIDs{before: s.before, after: s.tables})
+	ids := tableIDs{before: s.before, after: s.tables}
+	summary, err = mergeSummary(s.parent, s.base.Full(), merges, s.final, ids, i.RedoStart)
+	return summary, mergeOnly, err
+}
+
+// merges says whether the chain, with this layer on top, can be merged.
+func (s *stream) merges(i streamInfo) bool {
+	own := coffer.Position{
+		From: i.From, To: i.To, RedoStart: i.RedoStart, PageSize: i.PageSize, DataFilePath: i.DataFilePath,
+		UndoSpaces: i.UndoSpaces, ServerVersion: i.ServerVersion, PageLists: i.PageLists,
+	}
+	if s.base.Full() {
+		return coffer.Mergeable([]coffer.Position{own}) == nil
+	}
+	return s.parent.merges && coffer.Mergeable([]coffer.Position{s.base.Position, own}) == nil
 }
 
 func lacks(name string) error {

@@ -135,6 +135,16 @@ func pass(b []byte, base engine.Base, asked uint64, n int) (streamInfo, *keep, e
 	return i, out, err
 }
 
+// passStock is pass for a chain that only the stock tool will restore.
+func passStock(b []byte, base engine.Base) (streamInfo, error) {
+	s := newStream(new(keep), base, base.Position.RedoStart)
+	s.stock = true
+	if _, err := s.Write(b); err != nil {
+		return streamInfo{}, err
+	}
+	return s.finish()
+}
+
 // parent is the base that a full's stream leaves.
 func parent(t *testing.T, stream []byte) engine.Base {
 	t.Helper()
