@@ -44,7 +44,9 @@ const opReplica = "prepare the replica"
 // plan checks the flags and reads the backup's position before anything is restored;
 // nil without --replica-of.
 func (f replicaFlags) plan(e *environment, cl *client.Client, c *restoreCmd) (*replica, error) {
-	invalid := func(format string, args ...any) error { return coffer.E(coffer.KindInvalid, opReplica, format, args...) }
+	invalid := func(format string, args ...any) error {
+		return coffer.E(coffer.KindInvalid, opReplica, format, args...)
+	}
 	switch {
 	case f.ReplicaOf == "" && (f.Start || f.ReplicaCredentials != ""):
 		return nil, invalid("--start and --replica-credentials are nothing without --replica-of HOST")

@@ -172,7 +172,7 @@ func (r *run) conclude(ctx context.Context, report guard.Report, info streamInfo
 			From: info.From, To: info.To, RedoStart: info.RedoStart, Last: info.Last,
 			GTID: info.GTID, BinlogFile: info.BinlogFile, BinlogOffset: info.BinlogOffset,
 			DataFilePath: info.DataFilePath, PageSize: info.PageSize, UndoSpaces: info.UndoSpaces,
-			ServerVersion: info.ServerVersion, PageLists: info.PageLists, MergeOnly: info.MergeOnly,
+			ServerVersion: info.ServerVersion, PageLists: info.PageLists, MergeOnly: info.MergeOnly, LowerCase: before.LowerCase, Source: r.source(info.Slave),
 		},
 		Method: string(r.sight.dialect.method), Tool: r.sight.facts.ToolVer, Warnings: r.sight.facts.Warnings, Summary: info.Summary,
 		Holds: engine.Holds{
