@@ -81,6 +81,13 @@ func hostile() map[string]*raw {
 		"seek backwards":      new(raw).data("a", 0, 0, "abc").seek("a", 1).end("a"),
 		"not finished":        new(raw).data("a", 0, 0, "abc"),
 		"unknown type":        new(raw).header('Q', 0, "a"),
+		"compressed type":     new(raw).header('p', 0, "a"), // of no known tool; its data could not be told from a header
+		"shuffled":            new(raw).data("a", 0, 0, "abc").data("a", 5, 0, "fg").data("a", 3, 0, "de").end("a"),
+		"a chunk twice":       new(raw).data("a", 0, 0, "abc").data("a", 0, 0, "abc").end("a"),
+		"begun within":        new(raw).data("a", 3, 0, "def").data("a", 0, 0, "abc").end("a"),
+		"a chunk of another":  new(raw).data("a", 0, 0, "abc").data("b", 3, 0, "def").end("a").end("b"),
+		"seek over data":      new(raw).data("a", 0, 0, "abc").seek("a", 2).data("a", 2, 0, "c").end("a"),
+		"seek, no end":        new(raw).seek("a", 9),
 		"rename of open":      new(raw).data("a", 0, 0, "abc").rename("a", "b").end("a"),
 		"rename onto open":    new(raw).file("b", "x").data("a", 0, 0, "abc").rename("b", "a").end("a"),
 		"remove of open":      new(raw).data("a", 0, 0, "abc").header('D', 0, "a").end("a"),
