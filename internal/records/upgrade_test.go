@@ -3,6 +3,7 @@ package records_test
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func read(t *testing.T, db *records.DB) (c contents) {
 	return c
 }
 
-// fillOld puts content into records through the previous version's schema.
+// fillOld puts content into records that the previous version knew.
 func fillOld(t *testing.T, db *records.DB) {
 	t.Helper()
 	ctx, now := t.Context(), time.Date(2026, 3, 4, 5, 6, 7, 8000, time.UTC)
@@ -78,15 +79,41 @@ func fillOld(t *testing.T, db *records.DB) {
 	}
 }
 
+// takeBack undoes the last step of the schema: its queries name what it has added, so
+// the previous version's records can only be filled with it.
+func takeBack(t *testing.T, s records.Source, db *records.DB) {
+	t.Helper()
+	undo := []string{
+		`DROP INDEX backups_origin`, `ALTER TABLE backups DROP COLUMN origin`, `ALTER TABLE projects DROP COLUMN quota`,
+		`DELETE FROM schema_steps WHERE version = 4`,
+	}
+	if strings.HasPrefix(s.URL, "mysql:") {
+		undo[0] += ` ON backups`
+		undo = append(undo, `DELETE FROM schema_parts WHERE version = 4`)
+	}
+	err := db.Write(t.Context(), func(exec records.Exec) (err error) {
+		for _, query := range undo {
+			if _, e := exec(query); e != nil {
+				err = errors.Join(err, e)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // testUpgrade fills records of the previous version, opens them with this one, and
 // refuses them to the previous one after that.
 func testUpgrade(t *testing.T, s records.Source) {
-	old, err := records.OpenAt(t.Context(), s, records.Steps()-1)
+	old, err := records.OpenAt(t.Context(), s, records.Steps())
 	if err != nil {
 		t.Fatal(err)
 	}
 	fillOld(t, old)
 	want := read(t, old)
+	takeBack(t, s, old)
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +129,10 @@ func testUpgrade(t *testing.T, s records.Source) {
 	}
 	err = db.CreateJoin(t.Context(), records.Join{TokenHash: "h", Project: "p", Expires: time.Now()})
 	if err != nil {
-		t.Errorf("the new table: %v", err)
+		t.Errorf("the newest table: %v", err)
+	}
+	if err := db.PutQuota(t.Context(), "p", 7); err != nil {
+		t.Errorf("the new column: %v", err)
 	}
 	b := want.Backups[0]
 	if b.Parent == "" {
