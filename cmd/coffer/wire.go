@@ -157,7 +157,7 @@ func (p *parts) manage(s settings, boot string) *taskmanager.TaskManager {
 	c := s.Config.TaskManager
 	t := &taskmanager.TaskManager{
 		ID: id, Boot: boot, Records: p.db, Bus: p.bus, Stores: p.stores, Settler: p.settler,
-		Keys: p.ring, Log: s.Log, Now: clock, Dead: dead,
+		Keys: p.ring, Trove: p.stores, Log: s.Log, Now: clock, Dead: dead,
 		Caps: taskmanager.Caps{Host: c.MaxJobsPerHost, Store: c.MaxJobsPerStore, Fleet: c.MaxJobs},
 	}
 	t.Timings.MaxQueue = c.MaxQueue
@@ -165,7 +165,7 @@ func (p *parts) manage(s settings, boot string) *taskmanager.TaskManager {
 	return t
 }
 
-func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Keys) (*agent.Agent, *host.Host, error) {
+func newAgent(s settings, boot string, b bus.Bus, st *stores, keys agent.Keys) (*agent.Agent, *host.Host, error) {
 	id, err := s.State.once("agent/id", coffer.NewUUID)
 	if err != nil {
 		return nil, nil, err
@@ -180,7 +180,7 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 		return nil, nil, coffer.Wrap("read how backups are made", err)
 	}
 	a := &agent.Agent{
-		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Keys: keys,
+		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Keys: keys, Trove: st,
 		Engines: engines{guard: []string{self, "guard"}, state: s.State.path("agent"), runner: runner},
 		Config: agent.Config{
 			StateDir: s.State.path("agent"), SpoolDir: s.State.path("spool"), SpoolBytes: int64(c.SpoolBytes),

@@ -94,8 +94,8 @@ func storeOffer(c config.Store) map[string]string {
 }
 
 // ownSecrets names, for the stores of an agent that were given no secret, the files
-// in its state folder: keys/NAME.secret, and keys/NAME.crt for a server's authority
-// if there is such a file.
+// in its state folder: keys/NAME.secret, and keys/NAME.crt for a server's authority and
+// keys/NAME.trove for Trove's own key, if there are such files.
 func ownSecrets(all map[string]config.Store, home stateDir) {
 	for name, c := range all {
 		secret := home.path("keys", name+".secret")
@@ -104,6 +104,9 @@ func ownSecrets(all map[string]config.Store, home stateDir) {
 			c.CredentialsFile = cmp.Or(c.CredentialsFile, secret)
 		case config.Swift:
 			c.SecretFile = cmp.Or(c.SecretFile, secret)
+			if key := home.path("keys", name+".trove"); c.TroveKeyFile == "" && exists(key) {
+				c.TroveKeyFile = key
+			}
 		default:
 			continue
 		}

@@ -31,8 +31,9 @@ type stores struct {
 
 // place is one store, and the address that its objects' locations begin with.
 type place struct {
-	full store.Full
-	url  string
+	full  store.Full
+	url   string
+	trove troveAccess
 }
 
 // openStores opens every store that the configuration names. Folders are made only
@@ -60,19 +61,19 @@ func openStore(c config.Store, create bool) (place, error) {
 		if err != nil {
 			return place{}, err
 		}
-		return place{failpointStore(store.Limit(f, int64(c.Rate))), "file://" + c.Path + "/"}, nil
+		return place{failpointStore(store.Limit(f, int64(c.Rate))), "file://" + c.Path + "/", troveAccess{}}, nil
 	case config.S3:
 		s, err := s3.New(s3Options(c))
 		if err != nil {
 			return place{}, err
 		}
-		return place{patient(c, s), s3URL(c)}, nil
+		return place{patient(c, s), s3URL(c), troveAccess{}}, nil
 	case config.Swift:
 		s, err := swift.New(swiftOptions(c))
 		if err != nil {
 			return place{}, err
 		}
-		return place{patient(c, s), swiftURL(c)}, nil
+		return place{patient(c, s), swiftURL(c), troveAccess{s, c}}, nil
 	}
 	return place{}, coffer.E(coffer.KindInvalid, "", "there is no store of kind %q", c.Kind)
 }

@@ -11,8 +11,9 @@
 //
 // Trove's answers are kept to the byte: the order of keys, what is null, the words
 // of every refusal, also where Trove answers 500 to a body that it cannot read.
-// Two of its habits are not kept: a backup that others stand on is deleted only
-// with force, and a parent must be a usable backup of the same instance.
+// Three of its habits are not kept: a backup that others stand on is deleted only
+// with force, a parent must be a usable backup of the same instance, and an import
+// (restore_from) is not good before it was read.
 package api
 
 import (
@@ -37,6 +38,8 @@ type Records interface {
 	Backups(ctx context.Context, f records.BackupFilter) ([]coffer.Backup, error)
 	Chain(ctx context.Context, project coffer.ProjectID, id coffer.BackupID) ([]coffer.Backup, error)
 	Children(ctx context.Context, id coffer.BackupID) ([]coffer.Backup, error)
+	CreateImport(ctx context.Context, n records.NewImport) (b coffer.Backup, made bool, err error)
+	Quota(ctx context.Context, project coffer.ProjectID) (int, error)
 	CreateJob(ctx context.Context, n records.NewJob) (coffer.Job, error)
 	Job(ctx context.Context, project coffer.ProjectID, id coffer.JobID) (coffer.Job, error)
 	Jobs(ctx context.Context, f records.JobFilter) ([]coffer.Job, error)
@@ -82,6 +85,8 @@ type Config struct {
 	Keys    Keys // nil: archives are not encrypted
 	Sweeper Sweeper
 	Enrol   Enrolment // nil: no agent of another machine can join
+	// Importer finds backups of Trove's; nil: none can be brought in.
+	Importer Importer
 
 	Stores           []string // names of the stores; the first takes new backups
 	DefaultContainer string   // "" is Trove's database_backups

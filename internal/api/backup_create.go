@@ -39,7 +39,7 @@ func (a *api) backupCreate(r request) (reply, error) {
 		return reply{}, coffer.E(coffer.KindInvalid, "", "The value is not allowed: %s.", container)
 	}
 	if from := o.obj("restore_from"); from != nil {
-		return reply{}, a.refuseImport(from)
+		return a.backupImport(r, o, from)
 	}
 	if !o.has("instance") {
 		return reply{}, coffer.E(coffer.KindInvalid, "", "instance is missing.")
@@ -93,7 +93,7 @@ func (a *api) createBackup(r request, in coffer.Instance, o *object, container s
 	case coffer.IsKind(err, coffer.KindUnprocessable, coffer.KindBusy):
 		return coffer.Backup{}, errNotActionable(in.ID, "BACKUP")
 	case coffer.IsKind(err, coffer.KindQuota):
-		return coffer.Backup{}, refusal(http.StatusRequestEntityTooLarge, trove.OverLimit, "Quota exceeded for resources: ['backups'].")
+		return coffer.Backup{}, errQuota()
 	}
 	return b, err
 }
@@ -130,16 +130,6 @@ func (a *api) container(r request, in coffer.Instance) (string, error) {
 		}
 	}
 	return a.DefaultContainer, nil
-}
-
-// refuseImport answers restore_from: this version cannot, but says first what
-// Trove would have said of the request.
-func (a *api) refuseImport(from *object) error {
-	id := from.str("local_datastore_version_id")
-	if _, ok := a.version(id); !ok {
-		return coffer.E(coffer.KindInvalid, "", "Datastore version '%s' cannot be found.", id)
-	}
-	return coffer.E(coffer.KindUnsupported, "", "Importing a backup from %s is not supported yet.", from.str("remote_location"))
 }
 
 func errNotActionable(id coffer.InstanceID, status string) error {

@@ -40,6 +40,16 @@ func (o *object) has(key string) bool {
 	return ok
 }
 
+// number is the number under key, or 0.
+func (o *object) number(key string) float64 {
+	n, _ := o.vals[key].(json.Number)
+	f, err := n.Float64()
+	if err != nil {
+		return 0
+	}
+	return f
+}
+
 // int is the whole number under key, or 0. A text of digits counts.
 func (o *object) int(key string) int {
 	n, ok := o.vals[key].(json.Number)

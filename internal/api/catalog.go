@@ -203,8 +203,12 @@ func (a *api) flavorShow(r request) (reply, error) {
 // clients expect to see are always whole.
 func (a *api) limitList(r request) (reply, error) {
 	const perMinute = 200
+	quota, err := a.quota(r)
+	if err != nil {
+		return reply{}, err
+	}
 	out := trove.Limits{Limits: []any{trove.AbsoluteLimits{
-		Verb: "ABSOLUTE", MaxBackups: max(a.Quota, -1), MaxInstances: -1, MaxRAM: -1, MaxVolumes: -1,
+		Verb: "ABSOLUTE", MaxBackups: quota, MaxInstances: -1, MaxRAM: -1, MaxVolumes: -1,
 	}}}
 	for _, l := range []struct{ verb, uri, regex string }{
 		{"POST", "*", ".*"}, {"PUT", "*", ".*"}, {"DELETE", "*", ".*"}, {"GET", "*", ".*"}, {"POST", "*/mgmt", "^/mgmt"},

@@ -36,6 +36,9 @@ type Store struct {
 	StorageURL    string `toml:"storage_url" for:"swift"` // instead of the catalogue's
 	Container     string `toml:"container" for:"swift"`
 	Dynamic       bool   `toml:"dynamic" for:"swift"` // always write dynamic large objects
+	// TroveKeyFile holds Trove's backup_aes_cbc_key, which opens what its old agents
+	// have encrypted.
+	TroveKeyFile string `toml:"trove_key_file" for:"swift"`
 
 	Rate Size `toml:"rate"` // bytes a second that one process moves; 0 is no limit
 }

@@ -106,6 +106,9 @@ func (r *reader) swiftStore(key string, s Store) {
 	} else {
 		r.private(key+".secret_file", s.SecretFile)
 	}
+	if s.TroveKeyFile != "" {
+		r.private(key+".trove_key_file", s.TroveKeyFile)
+	}
 	if len(s.Container) > 256 || strings.Contains(s.Container, "/") {
 		r.problem(key+".container", quote(s.Container)+" is no container's name", "it has at most 256 bytes and no slash")
 	}
