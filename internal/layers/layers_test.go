@@ -186,6 +186,7 @@ func join(t *testing.T, chain ...*fake) (map[string]string, error) {
 		files[name] = new(memory)
 		return files[name], nil
 	}})
+	checkInOrder(t, p, files, err)
 	got := map[string]string{}
 	for name, m := range files {
 		got[name] = string(m.b)
