@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/cofferdb/coffer"
 )
 
@@ -22,13 +24,17 @@ const (
 // first) has left nothing and is run again as a whole. Only a connection that
 // broke during COMMIT leaves it open what happened: KindUnknown.
 func (d *DB) writeAlone(ctx context.Context, op string, run func(conn) error) error {
+	return d.repeatable(ctx, op, func() error { return d.tryAlone(ctx, run) })
+}
+
+// repeatable runs try until it is answered otherwise than by "try again".
+func (d *DB) repeatable(ctx context.Context, op string, try func() error) error {
 	if !d.enter() {
 		return errClosed(op)
 	}
 	defer d.wg.Done()
-	var err error
-	for try := 1; ; try++ {
-		if err = d.tryAlone(ctx, run); !worthAnother(err, try) || !d.pause(ctx, try) {
+	for n := 1; ; n++ {
+		if err := try(); !worthAnother(err, n) || !d.pause(ctx, n) {
 			return coffer.Wrap(op, err)
 		}
 	}
@@ -47,26 +53,29 @@ func (d *DB) writeOne(ctx context.Context, op, query string, args ...any) (chang
 		})
 		return changed && err == nil, err
 	}
-	if !d.enter() {
-		return false, errClosed(op)
-	}
-	defer d.wg.Done()
-	for try := 1; ; try++ {
-		if changed, err = d.tryOne(ctx, query, args...); !worthAnother(err, try) || !d.pause(ctx, try) {
-			return changed && err == nil, coffer.Wrap(op, err)
-		}
-	}
+	err = d.repeatable(ctx, op, func() error {
+		return d.withoutTx(ctx, func(c conn) (err error) {
+			changed, err = c.changed(query, args...)
+			return err
+		})
+	})
+	return changed && err == nil, err
 }
 
-func (d *DB) tryOne(ctx context.Context, query string, args ...any) (bool, error) {
+// withoutTx runs what sends once: one statement, or where the database takes several
+// at once a bundle, which is then a transaction by itself.
+func (d *DB) withoutTx(ctx context.Context, run func(conn) error) error {
 	cn, err := d.writer.Conn(ctx)
 	if err != nil {
-		return false, classify(err)
+		return classify(err)
 	}
 	defer cn.Close()
 	once, cancel := context.WithTimeout(context.WithoutCancel(ctx), aloneTime)
 	defer cancel()
-	return conn{ctx: once, q: cn, dialect: d.dialect}.changed(query, args...)
+	if !d.pipelined {
+		return run(conn{ctx: once, q: cn, dialect: d.dialect})
+	}
+	return onPostgres(cn, func(pg *pgx.Conn) error { return run(conn{ctx: once, pipe: pgOnce{pg}, dialect: d.dialect}) })
 }
 
 // enter counts a write in that Close will wait for, unless it is too late.
@@ -92,6 +101,9 @@ func (d *DB) tryAlone(ctx context.Context, run func(conn) error) error {
 	defer cn.Close() // gives it back to the pool; a broken one is thrown away
 	once, cancel := context.WithTimeout(context.WithoutCancel(ctx), aloneTime)
 	defer cancel()
+	if d.pipelined {
+		return onPostgres(cn, func(pg *pgx.Conn) error { return d.tryPiped(once, pg, run) })
+	}
 	tx, err := cn.BeginTx(once, nil)
 	if err != nil {
 		return classify(err)
@@ -101,6 +113,16 @@ func (d *DB) tryAlone(ctx context.Context, run func(conn) error) error {
 		return err
 	}
 	return afterCommit(tx.Commit())
+}
+
+// tryPiped is tryAlone where the database takes several statements at once.
+func (d *DB) tryPiped(ctx context.Context, pg *pgx.Conn, run func(conn) error) error {
+	tx := &pgTx{pg: pg}
+	defer tx.rollback() // no change after COMMIT
+	if err := run(conn{ctx: ctx, pipe: tx, dialect: d.dialect}); err != nil {
+		return err
+	}
+	return afterCommit(tx.commit(ctx))
 }
 
 // afterCommit tells a COMMIT that did not happen from one of which nobody knows.

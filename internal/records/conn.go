@@ -24,11 +24,17 @@ type conn struct {
 	ctx context.Context
 	q   querier
 	dialect
+	pipe  pipe // in q's place where the database takes several statements at once; else nil
 	alone bool // no transaction: a query that met a broken connection can be asked again
 }
 
 // exec runs a statement and says how many rows it changed.
 func (c conn) exec(query string, args ...any) (int64, error) {
+	if c.pipe != nil {
+		s := &step{query: c.bind(query), args: args}
+		err := c.pipe.send(c.ctx, []*step{s}, false)
+		return s.rows, err
+	}
 	res, err := c.q.ExecContext(c.ctx, c.bind(query), args...)
 	if err != nil {
 		return 0, classify(err)
@@ -57,19 +63,35 @@ func many[T any](c conn, scan func(row) (T, error), query string, args ...any) (
 }
 
 func manyOnce[T any](c conn, scan func(row) (T, error), query string, args ...any) (out []T, err error) {
+	err = c.each(func(r row) error {
+		v, err := scan(r)
+		if err == nil {
+			out = append(out, v)
+		}
+		return err
+	}, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// each hands a query's rows to take, one after another.
+func (c conn) each(take func(row) error, query string, args ...any) (err error) {
+	if c.pipe != nil {
+		return c.pipe.send(c.ctx, []*step{{query: c.bind(query), args: args, take: take}}, false)
+	}
 	rows, err := c.q.QueryContext(c.ctx, c.bind(query), args...)
 	if err != nil {
-		return nil, classify(err)
+		return classify(err)
 	}
 	defer func() { err = errors.Join(err, classify(rows.Close())) }()
 	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, classify(err)
+		if err := take(rows); err != nil {
+			return classify(err)
 		}
-		out = append(out, v)
 	}
-	return out, classify(rows.Err())
+	return classify(rows.Err())
 }
 
 // one reads the first row of a query, if there is any.

@@ -33,6 +33,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 
 // begin makes records of opened pools: the schema is brought up to date first.
 func begin(ctx context.Context, in dialect, writer, readers *sql.DB, steps []migration) (*DB, error) {
+	in.texts = &texts{}
 	d := &DB{dialect: in, writer: writer, readers: readers, queue: make(chan *write, maxBatch), stop: make(chan struct{})}
 	d.written, d.readings = newPrepared(writer), newPrepared(readers)
 	if err := applyMigrations(ctx, in, writer, steps); err != nil {
@@ -85,6 +86,9 @@ func (d *DB) loadInstallation(ctx context.Context) error {
 
 // reading is a connection of the read pool, bound to one call.
 func (d *DB) reading(ctx context.Context) conn {
+	if d.pipelined {
+		return conn{ctx: ctx, pipe: pgPool{d.readers}, dialect: d.dialect, alone: true}
+	}
 	if d.shared {
 		return conn{ctx: ctx, q: d.readers, dialect: d.dialect, alone: true}
 	}

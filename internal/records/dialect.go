@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cofferdb/coffer"
 )
@@ -17,12 +18,14 @@ type dialect struct {
 	numbered  bool   // placeholders are $1, $2 … instead of ?
 	forUpdate string // ends a SELECT that takes its row until the transaction's end; "" where every transaction has all rows anyway
 	shared    bool   // many write at once: each write is a transaction of its own
+	pipelined bool   // several statements are one round trip; see pipe
 	lock      string // the first statement of a schema change: whoever comes second waits
+	texts     *texts // queries that were bound before; may be nil
 }
 
 var (
 	sqliteDialect   = dialect{name: "sqlite"}
-	postgresDialect = dialect{name: "postgres", numbered: true, forUpdate: " FOR UPDATE", shared: true,
+	postgresDialect = dialect{name: "postgres", numbered: true, forUpdate: " FOR UPDATE", shared: true, pipelined: true,
 		lock: `SELECT pg_advisory_xact_lock(4846201763)`}
 	mysqlDialect = dialect{name: "mysql", forUpdate: " FOR UPDATE", shared: true}
 )
@@ -33,6 +36,15 @@ func (d dialect) bind(query string) string {
 	if !d.numbered {
 		return query
 	}
+	if text, known := d.texts.get(query); known {
+		return text
+	}
+	text := numbered(query)
+	d.texts.put(query, text)
+	return text
+}
+
+func numbered(query string) string {
 	var b strings.Builder
 	b.Grow(len(query) + 16)
 	n, quoted := 0, false
@@ -103,4 +115,38 @@ func isBusy(err error) bool {
 func isTaken(err error) bool {
 	t, _ := troubleOf(err)
 	return t.taken
+}
+
+// texts remembers queries as a database wants them. Its nil remembers nothing.
+type texts struct {
+	mu    sync.RWMutex
+	known map[string]string
+}
+
+// maxTexts bounds what is remembered: the queries of this package are few, only lists
+// of rows and filters make variants.
+const maxTexts = 1024
+
+func (t *texts) get(query string) (text string, known bool) {
+	if t == nil {
+		return "", false
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	text, known = t.known[query]
+	return text, known
+}
+
+func (t *texts) put(query, text string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known == nil {
+		t.known = map[string]string{}
+	}
+	if len(t.known) < maxTexts {
+		t.known[query] = text
+	}
 }

@@ -24,24 +24,36 @@ func (d *DB) Events(ctx context.Context, project coffer.ProjectID, job coffer.Jo
 // texts are clipped, and a job keeps its first MaxEvents.
 func (d *DB) AddEvents(ctx context.Context, job coffer.JobID, events []coffer.Event) error {
 	return d.write(ctx, "keep the events", func(c conn) error {
-		if _, err := jobByID(c, job); err != nil {
+		b := &bundle{}
+		last := lastEvent(b, job, c)
+		if err := c.together(b); err != nil {
 			return err
 		}
-		return addEvents(c, job, events, time.Now())
+		if _, found := last.first(); !found {
+			return errNoJob(job)
+		}
+		b = &bundle{}
+		if err := addEvents(b, job, last, events, time.Now()); err != nil {
+			return err
+		}
+		return c.last(b)
 	})
 }
 
 // eventRows is how many events one INSERT writes.
 const eventRows = 50
 
-// addEvents numbers the events: whoever has the job's row has its next numbers.
-func addEvents(c conn, job coffer.JobID, events []coffer.Event, now time.Time) error {
-	if len(events) == 0 {
+// lastEvent asks for the number of a job's last event, and takes the job's row:
+// whoever has it has the next numbers.
+func lastEvent(b *bundle, job coffer.JobID, c conn) *answer[int64] {
+	return ask(b, scanInt, `SELECT events FROM jobs WHERE id = ?`+c.forUpdate, job)
+}
+
+// addEvents adds what writes events behind the last.
+func addEvents(b *bundle, job coffer.JobID, at *answer[int64], events []coffer.Event, now time.Time) error {
+	last, found := at.first()
+	if len(events) == 0 || !found || last >= MaxEvents {
 		return nil
-	}
-	last, found, err := one(c, scanInt, `SELECT events FROM jobs WHERE id = ?`+c.forUpdate, job)
-	if err != nil || !found || last >= MaxEvents {
-		return err
 	}
 	events = slices.Clone(events[:min(len(events), MaxEvents-int(last))])
 	for i := range events {
@@ -51,15 +63,15 @@ func addEvents(c conn, job coffer.JobID, events []coffer.Event, now time.Time) e
 		*end = coffer.Event{ID: MaxEvents, At: now, Level: coffer.Warn, Code: "events.full", Text: "the diary is full; later events are not kept"}
 	}
 	for some := range slices.Chunk(events, eventRows) {
-		if err := insertEvents(c, job, some, now); err != nil {
+		if err := insertEvents(b, job, some, now); err != nil {
 			return err
 		}
 	}
-	_, err = c.exec(`UPDATE jobs SET events = ? WHERE id = ?`, last+int64(len(events)), job)
-	return err
+	b.exec(`UPDATE jobs SET events = ? WHERE id = ?`, last+int64(len(events)), job)
+	return nil
 }
 
-func insertEvents(c conn, job coffer.JobID, events []coffer.Event, now time.Time) error {
+func insertEvents(b *bundle, job coffer.JobID, events []coffer.Event, now time.Time) error {
 	var args []any
 	for _, e := range events {
 		if e.At.IsZero() {
@@ -74,9 +86,9 @@ func insertEvents(c conn, job coffer.JobID, events []coffer.Event, now time.Time
 		}
 		args = append(args, job, e.ID, micros(e.At), clip(string(e.Level), maxWord), clip(e.Code, maxWord), clip(e.Text, maxText), facts)
 	}
-	_, err := c.exec(`INSERT INTO events (job, id, at, level, code, body, facts) VALUES `+
+	b.exec(`INSERT INTO events (job, id, at, level, code, body, facts) VALUES `+
 		strings.TrimSuffix(strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, len(events)), `, `), args...)
-	return err
+	return nil
 }
 
 // factsText is the facts as JSON; what is too large is left out.

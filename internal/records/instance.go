@@ -141,15 +141,13 @@ func occupy(c conn, id coffer.InstanceID, job coffer.JobID) error {
 		WithHint("wait for it, or cancel it")
 }
 
-// vacate frees whatever instance the job occupies.
-func vacate(c conn, job coffer.JobID) error {
-	_, err := c.exec(`UPDATE instances SET running = '' WHERE running = ?`, job)
-	return err
+// vacate adds what frees whatever instance the job occupies.
+func vacate(b *bundle, job coffer.JobID) {
+	b.exec(`UPDATE instances SET running = '' WHERE running = ?`, job)
 }
 
-// settleInstance ends the BUILD of an instance that a restore made.
-func settleInstance(c conn, id coffer.InstanceID, status string, now time.Time) error {
-	_, err := c.exec(`UPDATE instances SET status = ?, updated = ? WHERE id = ? AND status = 'BUILD' AND kind = ?`,
+// settleInstance adds what ends the BUILD of an instance that a restore made.
+func settleInstance(b *bundle, id coffer.InstanceID, status string, now time.Time) {
+	b.exec(`UPDATE instances SET status = ?, updated = ? WHERE id = ? AND status = 'BUILD' AND kind = ?`,
 		status, micros(now), id, coffer.Hosted)
-	return err
 }

@@ -14,37 +14,30 @@ import (
 func (d *DB) Claim(ctx context.Context, job coffer.JobID, runner coffer.Runner, now time.Time) (coffer.Job, error) {
 	const op = "claim the job"
 	at := micros(orNow(now))
-	var out coffer.Job
-	err := d.write(ctx, op, func(c conn) error {
-		if runner == "" {
-			return coffer.E(coffer.KindInvalid, op, "no runner")
-		}
-		ok, err := c.changed(`UPDATE jobs SET state = ?, runner = ?, updated = ?
+	if runner == "" {
+		return coffer.Job{}, coffer.E(coffer.KindInvalid, op, "no runner")
+	}
+	var row *answer[coffer.Job]
+	err := d.bundled(ctx, op, func(b *bundle) {
+		b.exec(`UPDATE jobs SET state = ?, runner = ?, updated = ?
 			WHERE id = ? AND state = ? AND runner = '' AND cancel = 0
 			AND (kind <> ? OR (SELECT refs FROM backups WHERE backups.id = jobs.backup) = 0)`,
 			coffer.Building, runner, at, job, coffer.New, coffer.JobDelete)
-		if err != nil {
-			return err
-		}
-		if ok {
-			if err := claimed(c, job, at); err != nil {
-				return err
-			}
-		}
-		if out, err = jobByID(c, job); err != nil {
-			return err
-		}
-		return refuseClaim(out, runner)
+		// Where the job is not this runner's by now, what follows changes nothing.
+		const mine = `EXISTS (SELECT 1 FROM jobs WHERE jobs.id = ? AND runner = ? AND jobs.state = ?)`
+		b.exec(`DELETE FROM outbox WHERE job = ? AND `+mine, job, job, runner, coffer.Building)
+		b.exec(`UPDATE backups SET state = ?, updated = ? WHERE id = ? AND state = ? AND `+mine,
+			coffer.Building, at, job, coffer.New, job, runner, coffer.Building)
+		row = ask(b, scanJob, `SELECT `+jobCols+` FROM jobs WHERE id = ?`, job)
 	})
-	return out, err
-}
-
-func claimed(c conn, job coffer.JobID, at int64) error {
-	if _, err := c.exec(`DELETE FROM outbox WHERE job = ?`, job); err != nil {
-		return err
+	if err != nil {
+		return coffer.Job{}, err
 	}
-	_, err := c.exec(`UPDATE backups SET state = ?, updated = ? WHERE id = ? AND state = ?`, coffer.Building, at, job, coffer.New)
-	return err
+	out, found := row.first()
+	if !found {
+		return out, coffer.Wrap(op, errNoJob(job))
+	}
+	return out, refuseClaim(out, runner)
 }
 
 // refuseClaim says why runner does not own the job, or nil if it does.
@@ -70,37 +63,30 @@ func refuseClaim(j coffer.Job, runner coffer.Runner) error {
 func (d *DB) Grant(ctx context.Context, job coffer.JobID, runner coffer.Runner, manifestSHA256 string, now time.Time) (granted bool, reason string, err error) {
 	const op = "grant the commit"
 	at := micros(orNow(now))
-	err = d.write(ctx, op, func(c conn) error {
-		if manifestSHA256 == "" || runner == "" {
-			return coffer.E(coffer.KindInvalid, op, "no manifest or no runner")
-		}
-		if _, err := jobToMove(c, job); err != nil { // a refusal is for good: it waits for a move under way
-			return err
-		}
-		ok, err := c.changed(`UPDATE jobs SET state = ?, manifest = ?, updated = ?
+	if manifestSHA256 == "" || runner == "" {
+		return false, "", coffer.E(coffer.KindInvalid, op, "no manifest or no runner")
+	}
+	var row *answer[coffer.Job]
+	err = d.bundled(ctx, op, func(b *bundle) {
+		// A refusal is for good: it waits for a move under way.
+		ask(b, scanString, `SELECT id FROM jobs WHERE id = ?`+d.forUpdate, job)
+		b.exec(`UPDATE jobs SET state = ?, manifest = ?, updated = ?
 			WHERE id = ? AND runner = ? AND state = ? AND cancel = 0 AND kind = ?`,
 			coffer.Saving, manifestSHA256, at, job, runner, coffer.Building, coffer.JobBackup)
-		if err != nil {
-			return err
-		}
-		if ok {
-			if _, err := c.exec(`UPDATE backups SET state = ?, manifest = ?, updated = ? WHERE id = ?`,
-				coffer.Saving, manifestSHA256, at, job); err != nil {
-				return err
-			}
-		}
-		j, err := jobByID(c, job)
-		if err != nil {
-			return err
-		}
-		reason = refuseGrant(j, runner, manifestSHA256)
-		granted = reason == ""
-		return nil
+		b.exec(`UPDATE backups SET state = ?, manifest = ?, updated = ? WHERE id = ? AND state <> ?
+			AND EXISTS (SELECT 1 FROM jobs WHERE jobs.id = ? AND runner = ? AND jobs.state = ? AND jobs.manifest = ? AND jobs.kind = ?)`,
+			coffer.Saving, manifestSHA256, at, job, coffer.Saving, job, runner, coffer.Saving, manifestSHA256, coffer.JobBackup)
+		row = ask(b, scanJob, `SELECT `+jobCols+` FROM jobs WHERE id = ?`, job)
 	})
 	if err != nil {
 		return false, "", err
 	}
-	return granted, reason, nil
+	j, found := row.first()
+	if !found {
+		return false, "", coffer.Wrap(op, errNoJob(job))
+	}
+	reason = refuseGrant(j, runner, manifestSHA256)
+	return reason == "", reason, nil
 }
 
 // refuseGrant says why the row does not stand granted to runner, or "".
@@ -145,16 +131,25 @@ func (d *DB) Report(ctx context.Context, r Report) (applied bool, err error) {
 		return d.writeOne(ctx, op, update, args...)
 	}
 	err = d.write(ctx, op, func(c conn) error {
-		var err error
-		if applied, err = c.changed(update, args...); err != nil || !applied {
+		b := &bundle{}
+		move := b.exec(update, args...)
+		if r.Data > 0 {
+			b.exec(`UPDATE backups SET data_bytes = ? WHERE id = ? AND data_bytes = 0
+				AND EXISTS (SELECT 1 FROM jobs WHERE jobs.id = ? AND runner = ? AND seq = ? AND jobs.state IN (?, ?))`,
+				r.Data, r.Job, r.Job, r.Runner, counter(r.Seq), coffer.Building, coffer.Saving)
+		}
+		last := lastEvent(b, r.Job, c)
+		if err := c.together(b); err != nil {
 			return err
 		}
-		if r.Data > 0 {
-			if _, err := c.exec(`UPDATE backups SET data_bytes = ? WHERE id = ? AND data_bytes = 0`, r.Data, r.Job); err != nil {
-				return err
-			}
+		if applied = move.held(); !applied {
+			return nil
 		}
-		return addEvents(c, r.Job, r.Events, r.Now)
+		b = &bundle{}
+		if err := addEvents(b, r.Job, last, r.Events, r.Now); err != nil {
+			return err
+		}
+		return c.last(b)
 	})
 	return applied && err == nil, err
 }
@@ -167,6 +162,8 @@ func (d *DB) MarkLost(ctx context.Context, job coffer.JobID, _ time.Time) error 
 		if err != nil || !ok {
 			return err
 		}
-		return vacate(c, job)
+		b := &bundle{}
+		vacate(b, job)
+		return c.last(b)
 	})
 }

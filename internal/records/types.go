@@ -62,6 +62,7 @@ type Ending struct {
 	Kind        coffer.Kind
 	Error, Hint string
 	Now         time.Time
+	Events      []coffer.Event // the last of the diary; not of deletes
 }
 
 // Completion is what the control plane read in the commit record.
@@ -72,6 +73,7 @@ type Completion struct {
 	Key                                               coffer.KeyID
 	Datastore                                         coffer.Datastore
 	Now                                               time.Time
+	Events                                            []coffer.Event // the last of the diary
 }
 
 // BackupFilter chooses backups. Project is needed unless All is set. Deleted
