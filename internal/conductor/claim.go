@@ -6,25 +6,28 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/bus"
 	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/records"
 )
 
 // claim makes the caller the job's one runner and answers with all that it
 // needs. The same runner asking again gets the same answer.
 func (c *Conductor) claim(ctx context.Context, a message.ClaimArgs) (message.Order, error) {
-	if err := c.mayClaim(ctx, a); err != nil {
+	w, err := c.mayClaim(ctx, a)
+	if err != nil {
 		return message.Order{}, err
 	}
 	job, err := c.Records.Claim(ctx, a.Job, a.Runner, c.Now())
 	if err != nil {
 		return message.Order{}, coffer.Wrap("claim the job", err)
 	}
-	o, err := c.order(ctx, job)
+	w.Job = job
+	o, err := c.order(ctx, w)
 	if coffer.IsKind(err, coffer.KindUnavailable, coffer.KindUnknown, coffer.KindCanceled) || err == nil {
 		return o, err // or the runner asks again
 	}
 	// The job is the caller's by now, and nothing can come of it: the reason is
 	// written, since to the caller a conflict says that it never owned the job.
-	if ferr := c.failed(ctx, job, message.DoneArgs{Kind: coffer.KindOf(err), Error: err.Error(), Hint: coffer.HintOf(err)}); ferr != nil {
+	if _, ferr := c.failed(ctx, w, message.DoneArgs{Kind: coffer.KindOf(err), Error: err.Error(), Hint: coffer.HintOf(err)}, nil); ferr != nil {
 		return message.Order{}, ferr
 	}
 	return message.Order{}, err
@@ -33,54 +36,56 @@ func (c *Conductor) claim(ctx context.Context, a message.ClaimArgs) (message.Ord
 // mayClaim keeps agents to their own jobs: backups of the instances that they look
 // after, and on a host agent restores that no other host was named for. Where senders
 // are proven, an agent that was let in for a database is given nobody's backups, and
-// a job without an owner is nobody's.
-func (c *Conductor) mayClaim(ctx context.Context, a message.ClaimArgs) error {
+// a job without an owner is nobody's. What it has read the answer is made of.
+func (c *Conductor) mayClaim(ctx context.Context, a message.ClaimArgs) (w records.Work, err error) {
 	const op = "claim the job"
 	host, err := c.prove(ctx, a.Runner.Agent())
 	if err != nil {
-		return err
+		return w, err
 	}
 	if !word(string(a.Runner)) || a.Runner.Agent() == "" || a.Runner.Boot() == "" {
-		return coffer.E(coffer.KindInvalid, op, "it names no runner")
+		return w, coffer.E(coffer.KindInvalid, op, "it names no runner")
 	}
-	job, err := c.Records.JobByID(ctx, a.Job)
-	if err != nil {
-		return coffer.Wrap(op, err)
+	if w, err = c.Records.Work(ctx, a.Job); err != nil {
+		return w, coffer.Wrap(op, err)
 	}
+	job := w.Job
 	var owner coffer.AgentID
 	open := c.Senders == nil
 	switch {
+	case job.Kind == coffer.JobBackup && w.Instance.ID == "":
+		return w, errNoInstance(job)
 	case job.Kind == coffer.JobBackup:
-		in, err := c.Records.InstanceByID(ctx, job.Instance)
-		if err != nil {
-			return coffer.Wrap(op, err)
-		}
-		owner = in.Agent
+		owner = w.Instance.Agent
 	case job.Kind == coffer.JobRestore && !host:
-		return c.refuse(bus.Sender(ctx), "no host", "agent %s was not let in as a host of restores", a.Runner.Agent())
+		return w, c.refuse(bus.Sender(ctx), "no host", "agent %s was not let in as a host of restores", a.Runner.Agent())
 	case job.Spec.Target != nil:
 		owner = job.Spec.Target.Agent
 		open = open || job.Kind == coffer.JobRestore
 	}
 	if owner != a.Runner.Agent() && (owner != "" || !open) {
-		return coffer.E(coffer.KindConflict, op, "job %s is another agent's", a.Job)
+		return w, coffer.E(coffer.KindConflict, op, "job %s is another agent's", a.Job)
 	}
-	return nil
+	return w, nil
+}
+
+func errNoInstance(j coffer.Job) error {
+	return coffer.E(coffer.KindNotFound, "read the instance", "no instance %s", j.Instance)
 }
 
 // order is all that the runner of a claimed job needs.
-func (c *Conductor) order(ctx context.Context, job coffer.Job) (message.Order, error) {
-	in, err := c.Records.InstanceByID(ctx, job.Instance)
-	if err != nil && (job.Kind != coffer.JobRestore || !coffer.IsKind(err, coffer.KindNotFound)) {
-		return message.Order{}, coffer.Wrap("read the instance", err)
+func (c *Conductor) order(ctx context.Context, w records.Work) (o message.Order, err error) {
+	job := w.Job
+	if w.Instance.ID == "" && job.Kind != coffer.JobRestore {
+		return o, errNoInstance(job)
 	}
-	o := message.Order{
+	o = message.Order{
 		Job: job.ID, Kind: job.Kind, Project: job.Project, Installation: c.Records.Installation(),
-		Instance: in, Target: job.Spec.Target, Cancel: job.Cancel, Method: string(job.Spec.Method),
+		Instance: w.Instance, Target: job.Spec.Target, Cancel: job.Cancel, Method: string(job.Spec.Method),
 	}
 	switch job.Kind {
 	case coffer.JobBackup:
-		err = c.backupOrder(ctx, job, &o)
+		err = c.backupOrder(ctx, w, &o)
 	case coffer.JobRestore:
 		err = c.restoreOrder(ctx, job, &o)
 	default:
@@ -89,14 +94,14 @@ func (c *Conductor) order(ctx context.Context, job coffer.Job) (message.Order, e
 	return o, err
 }
 
-func (c *Conductor) backupOrder(ctx context.Context, job coffer.Job, o *message.Order) error {
-	b, err := c.Records.BackupByID(ctx, job.Backup)
-	if err != nil {
-		return coffer.Wrap("read the backup", err)
+func (c *Conductor) backupOrder(ctx context.Context, w records.Work, o *message.Order) error {
+	b := w.Backup
+	if b.ID == "" {
+		return coffer.E(coffer.KindNotFound, "read the backup", "no backup %s", w.Job.Backup)
 	}
 	o.Store, o.Container, o.Root, o.Depth = b.Store, b.Container, string(b.Root), b.Depth
 	if b.Parent != "" {
-		chain, err := c.chain(ctx, job.Project, b.Parent, o)
+		chain, err := c.chain(ctx, w.Job.Project, b.Parent, o)
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ const Drained = "drained"
 type Records interface {
 	Installation() coffer.InstallationID
 	JobByID(context.Context, coffer.JobID) (coffer.Job, error)
-	BackupByID(context.Context, coffer.BackupID) (coffer.Backup, error)
+	Work(context.Context, coffer.JobID) (records.Work, error)
 	InstanceByID(context.Context, coffer.InstanceID) (coffer.Instance, error)
 	InstancesOfAgent(context.Context, coffer.AgentID) ([]coffer.Instance, error)
 	UpdateInstance(context.Context, coffer.Instance) error

@@ -14,76 +14,97 @@ func (c *Conductor) done(ctx context.Context, a message.DoneArgs) (message.DoneR
 	if _, err := c.prove(ctx, a.Runner.Agent()); err != nil {
 		return message.DoneReply{}, err
 	}
-	job, err := c.Records.JobByID(ctx, a.Job)
+	w, err := c.Records.Work(ctx, a.Job)
 	if err != nil {
 		return message.DoneReply{}, coffer.Wrap("read the job", err)
 	}
-	if job.Runner != a.Runner {
+	if w.Job.Runner != a.Runner {
 		return message.DoneReply{}, coffer.E(coffer.KindConflict, "end the job", "another runner owns it")
 	}
-	if !job.State.Running() {
-		return message.DoneReply{State: job.State}, nil
+	if !w.Job.State.Running() {
+		return message.DoneReply{State: w.Job.State}, nil
 	}
-	if ev := bounded(a.Events, c.Now()); len(ev) > 0 {
-		if err := c.Records.AddEvents(ctx, job.ID, ev); err != nil {
-			return message.DoneReply{}, coffer.Wrap("keep the events", err)
-		}
+	state, err := c.end(ctx, w, a)
+	if err != nil || state != "" {
+		return message.DoneReply{State: state}, err
 	}
-	if err := c.end(ctx, job, a); err != nil {
-		return message.DoneReply{}, err
-	}
-	job, err = c.Records.JobByID(ctx, a.Job)
+	job, err := c.Records.JobByID(ctx, a.Job)
 	return message.DoneReply{State: job.State}, coffer.Wrap("read the job", err)
 }
 
-func (c *Conductor) end(ctx context.Context, job coffer.Job, a message.DoneArgs) error {
-	switch {
-	case a.Outcome == message.Failed:
-		return c.failed(ctx, job, a)
-	case a.Outcome == message.Written && job.Kind == coffer.JobBackup && job.State == coffer.Saving:
-		return c.written(ctx, job)
-	case a.Outcome == message.Ended && job.Kind == coffer.JobRestore:
-		return c.restored(ctx, job, a)
+// end gives the state that the job has now; "" is for who wants to know to look.
+func (c *Conductor) end(ctx context.Context, w records.Work, a message.DoneArgs) (coffer.State, error) {
+	job, said := w.Job, bounded(a.Events, c.Now())
+	if job.Kind == coffer.JobBackup && job.State == coffer.Saving && a.Outcome == message.Written {
+		return c.written(ctx, w, said)
 	}
-	return c.look(ctx, job, "its runner cannot say how it ended")
+	if a.Outcome == message.Failed && (job.Kind != coffer.JobBackup || job.State != coffer.Saving) {
+		return c.failed(ctx, w, a, said)
+	}
+	if err := c.keep(ctx, job, said); err != nil {
+		return "", err
+	}
+	switch {
+	case a.Outcome == message.Failed: // its manifest may be there
+		return "", c.look(ctx, job, clip(a.Error, maxText))
+	case a.Outcome == message.Ended && job.Kind == coffer.JobRestore:
+		return "", c.restored(ctx, job, a)
+	}
+	return "", c.look(ctx, job, "its runner cannot say how it ended")
 }
 
-// failed turns BUILDING into FAILED. A SAVING backup is looked at instead: its
-// manifest may be there. So may that of a BUILDING one when older records were put
-// back: it is looked for first, and a store that does not answer changes nothing.
-func (c *Conductor) failed(ctx context.Context, job coffer.Job, a message.DoneArgs) error {
-	if job.Kind == coffer.JobBackup && job.State == coffer.Saving {
-		return c.look(ctx, job, clip(a.Error, maxText))
+// keep writes the last of a job's diary where no move does so.
+func (c *Conductor) keep(ctx context.Context, job coffer.Job, said []coffer.Event) error {
+	if len(said) == 0 {
+		return nil
 	}
+	return coffer.Wrap("keep the events", c.Records.AddEvents(ctx, job.ID, said))
+}
+
+// failed turns BUILDING into FAILED. The manifest of a backup may be there when older
+// records were put back: it is looked for first, and a store that does not answer
+// changes nothing.
+func (c *Conductor) failed(ctx context.Context, w records.Work, a message.DoneArgs, said []coffer.Event) (coffer.State, error) {
+	job := w.Job
 	if job.Kind == coffer.JobBackup {
-		if done, _, err := c.Settler.Complete(ctx, job); err == nil && done {
-			return nil
+		if done, _, err := c.Settler.CompleteWork(ctx, w, said); err == nil && done {
+			return coffer.Completed, nil
 		}
 	}
-	end := records.Ending{Kind: known(a.Kind), Error: clip(a.Error, maxText), Hint: clip(a.Hint, maxText), Now: c.Now()}
+	end := records.Ending{Kind: known(a.Kind), Error: clip(a.Error, maxText), Hint: clip(a.Hint, maxText), Now: c.Now(), Events: said}
 	if end.Error == "" {
 		end.Error = "the runner gave no reason"
 	}
-	if _, err := c.Records.Fail(ctx, job.ID, job.Runner, end); err != nil {
-		return coffer.Wrap("write FAILED", err)
+	failed, err := c.Records.Fail(ctx, job.ID, job.Runner, end)
+	if err != nil {
+		return "", coffer.Wrap("write FAILED", err)
 	}
-	if job.Kind != coffer.JobRestore || job.Spec.Target == nil || job.Spec.Target.Dir != "" {
-		return nil
+	if !failed {
+		return "", c.keep(ctx, job, said)
 	}
-	return c.setInstance(ctx, job.Instance, func(in *coffer.Instance) { in.Status = "ERROR" })
+	if job.Kind != coffer.JobRestore || job.Spec.Target == nil || !job.Spec.Target.Server() {
+		return coffer.Failed, nil
+	}
+	return coffer.Failed, c.setInstance(ctx, job.Instance, func(in *coffer.Instance) { in.Status = "ERROR" })
 }
 
-func (c *Conductor) written(ctx context.Context, job coffer.Job) error {
-	done, why, err := c.Settler.Complete(ctx, job)
-	if err != nil || done {
-		return err
+func (c *Conductor) written(ctx context.Context, w records.Work, said []coffer.Event) (coffer.State, error) {
+	done, why, err := c.Settler.CompleteWork(ctx, w, said)
+	if err != nil {
+		return "", err
 	}
-	return c.look(ctx, job, why)
+	if done {
+		return coffer.Completed, nil
+	}
+	if err := c.keep(ctx, w.Job, said); err != nil {
+		return "", err
+	}
+	return "", c.look(ctx, w.Job, why)
 }
 
 func (c *Conductor) restored(ctx context.Context, job coffer.Job, a message.DoneArgs) error {
-	if job.Spec.Target != nil && job.Spec.Target.Dir != "" {
-		a.Conn = nil // files only: no instance was made
+	if job.Spec.Target != nil && !job.Spec.Target.Server() {
+		a.Conn = nil // no instance was made
 	}
 	if a.Conn != nil {
 		err := c.setInstance(ctx, job.Instance, func(in *coffer.Instance) {

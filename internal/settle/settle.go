@@ -74,6 +74,20 @@ func (s *Settler) Complete(ctx context.Context, job coffer.Job) (done bool, why 
 	if err != nil {
 		return false, "", coffer.Wrap("read the backup's row", err)
 	}
+	return s.complete(ctx, records.Work{Job: job, Backup: b}, nil)
+}
+
+// CompleteWork is Complete for who has just read the rows. said becomes the last of
+// the job's diary when the row moves.
+func (s *Settler) CompleteWork(ctx context.Context, w records.Work, said []coffer.Event) (done bool, why string, err error) {
+	if w.Backup.ID == "" {
+		return s.Complete(ctx, w.Job)
+	}
+	return s.complete(ctx, w, said)
+}
+
+func (s *Settler) complete(ctx context.Context, w records.Work, said []coffer.Event) (done bool, why string, err error) {
+	job, b := w.Job, w.Backup
 	if b.State == coffer.Completed {
 		return true, "", nil
 	}
@@ -106,12 +120,16 @@ func (s *Settler) Complete(ctx context.Context, job coffer.Job) (done bool, why 
 	if parent(m) != b.Parent || m.Root != b.Root || m.Depth != b.Depth {
 		return false, "the manifest stands on another chain than was asked for", nil
 	}
-	inst, err := s.Records.InstanceByID(ctx, b.Instance)
-	if err != nil {
-		return false, "", coffer.Wrap("read the instance's row", err)
+	inst := w.Instance
+	if inst.ID == "" {
+		if inst, err = s.Records.InstanceByID(ctx, b.Instance); err != nil {
+			return false, "", coffer.Wrap("read the instance's row", err)
+		}
 	}
 	s.step("looked")
-	ok, err := s.Records.Complete(ctx, job.ID, completion(b, m, a.ManifestSHA256(), s.Stores, place, inst, s.Now()))
+	c := completion(b, m, a.ManifestSHA256(), s.Stores, place, inst, s.Now())
+	c.Events = said
+	ok, err := s.Records.Complete(ctx, job.ID, c)
 	if err != nil {
 		return false, "", coffer.Wrap("write COMPLETED", err)
 	}
