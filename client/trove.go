@@ -61,6 +61,13 @@ func (c *Client) Backups(ctx context.Context, q BackupQuery) (page []trove.Backu
 	return out.Backups, next, nil
 }
 
+// Datastores are the products that the server knows, with their versions.
+func (c *Client) Datastores(ctx context.Context) ([]trove.DatastoreItem, error) {
+	var out trove.Datastores
+	err := c.do(ctx, "list datastores", call{method: http.MethodGet, path: "/datastores"}, &out)
+	return out.Datastores, err
+}
+
 // Strategies lists the project's strategies.
 func (c *Client) Strategies(ctx context.Context) ([]trove.BackupStrategy, error) {
 	var out trove.BackupStrategies

@@ -20,6 +20,7 @@ type backupCmd struct {
 	Verify backupVerifyCmd `cmd:"" help:"Read every part and frame of a backup and check their sums."`
 	Cancel backupCancelCmd `cmd:"" help:"Stop a running backup."`
 	Delete backupDeleteCmd `cmd:"" help:"Delete a backup from the store."`
+	Import backupImportCmd `cmd:"" help:"Bring in a backup that OpenStack's Trove has written."`
 	Run    backupRunCmd    `cmd:"" help:"Back up one database without any server, for cron."`
 }
 
