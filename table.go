@@ -1,6 +1,7 @@
 package coffer
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -84,6 +85,30 @@ func (t Table) Check() error {
 	}
 	return nil
 }
+
+// Placed is where the table of a job is in the end, in a server: beside the table
+// itself it has the first letters of the job's id in its name.
+func (t Table) Placed(j JobID) (database, name string) {
+	database, name = t.Database, t.Name
+	if t.As != "" {
+		database = t.As
+	}
+	if !t.Replace {
+		name = LongName(name, "_restored_"+j.Short())
+	}
+	return database, name
+}
+
+// LongName adds an ending to a name, which is cut to what a name may have.
+func LongName(name, ending string) string {
+	if r := []rune(name); len(r)+len(ending) > maxIdentifier {
+		name = strings.TrimRight(string(r[:maxIdentifier-len(ending)]), " ")
+	}
+	return name + ending
+}
+
+// Short is the beginning of a job's id.
+func (j JobID) Short() string { return fmt.Sprintf("%.8s", strings.ReplaceAll(string(j), "-", "")) }
 
 // Server reports whether a restore to t makes a new server, and not files or one
 // table.

@@ -163,6 +163,7 @@ func (a *Agent) mux() bus.Mux {
 	bus.Handle(mux, message.Forget, a.forget)
 	bus.Handle(mux, message.Register, a.register)
 	bus.Handle(mux, message.Look, a.look)
+	bus.Handle(mux, message.Tables, a.tables)
 	return mux
 }
 

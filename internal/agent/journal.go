@@ -23,6 +23,7 @@ type entry struct {
 	Commit bool              `json:"commit,omitempty"` // commit was sent
 	Slot   coffer.InstanceID `json:"slot,omitempty"`   // a restore's half-made server
 	Files  *files            `json:"files,omitempty"`  // a restore's half-made folder
+	Table  *tableWork        `json:"table,omitempty"`  // one table's restore
 	Ended  *ended            `json:"ended,omitempty"`  // what is left is to say so
 }
 

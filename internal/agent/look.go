@@ -19,6 +19,9 @@ import (
 
 // look says what a restore here would meet.
 func (a *Agent) look(ctx context.Context, r message.LookArgs) (message.LookReply, error) {
+	if r.Target.Table != nil {
+		return a.lookTable(ctx, r)
+	}
 	out := message.LookReply{Dir: r.Target.Dir, Tools: map[string]string{}, Stops: a.lookAtKeys(ctx, r)}
 	if r.Target.Dir != "" {
 		if err := peekEmpty(r.Target.Dir); err != nil {

@@ -39,6 +39,9 @@ type serverOptions interface {
 // restore turns a chain into a new running server, or into a folder of files. A
 // restore that fails leaves nothing that looks whole.
 func (a *Agent) restore(ctx context.Context, o message.Order, e *entry, d *diary) (ended, error) {
+	if o.Target != nil && o.Target.Table != nil {
+		return a.restoreTable(ctx, o, e, d)
+	}
 	eng, err := a.Engines.Engine(coffer.Conn{})
 	if err != nil {
 		return ended{}, coffer.Wrap("choose the engine", err)

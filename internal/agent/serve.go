@@ -51,6 +51,8 @@ func (a *Agent) replay(ctx context.Context) error {
 // job that was given up meanwhile.
 func (a *Agent) undo(ctx context.Context, e entry) (err error) {
 	switch {
+	case e.Table != nil:
+		a.undoTable(ctx, e.Job, *e.Table)
 	case e.Files != nil:
 		err = a.discard(*e.Files)
 	case e.Slot != "" && a.Host != nil:

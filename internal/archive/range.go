@@ -44,6 +44,31 @@ func (a *Archive) Range(ctx context.Context, off, n int64) (io.ReadCloser, error
 	return r, nil
 }
 
+// Stored gives the stored bytes, from and to, of the frames that n plain bytes from
+// off lie in: what a [Archive.Range] of them reads.
+func (a *Archive) Stored(ctx context.Context, off, n int64) (from, to int64, err error) {
+	const op = "find a range of the archive"
+	if off < 0 || n <= 0 || off > a.m.Sizes.Plain-n {
+		return 0, 0, coffer.E(coffer.KindInvalid, op, "%d bytes from %d are not within %d", n, off, a.m.Sizes.Plain)
+	}
+	t, err := a.index(ctx)
+	if err != nil {
+		return 0, 0, coffer.Wrap(op, err)
+	}
+	first, err := t.find(off)
+	if err != nil {
+		return 0, 0, coffer.Wrap(op, err)
+	}
+	last, err := t.find(off + n - 1)
+	if err != nil {
+		return 0, 0, coffer.Wrap(op, err)
+	}
+	if _, from, err = t.ends(first - 1); err == nil {
+		_, to, err = t.ends(last)
+	}
+	return from, to, coffer.Wrap(op, err)
+}
+
 // rangeReader decodes one frame after another.
 type rangeReader struct {
 	a     *Archive

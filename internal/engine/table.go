@@ -35,8 +35,9 @@ type TableOrder struct {
 	Memory   int64  // bytes for prepare; 0 is 128 MiB
 	Progress func(Progress)
 	Event    func(coffer.Event)
-	// Dump gets the table as SQL. Without one it is loaded into the engine's server.
+	// Dump gets the table as SQL, unless Load puts it into the engine's server.
 	Dump    io.Writer
+	Load    bool
 	As      string // the database there; "" is the table's own
 	Replace bool   // in the place of the table of that name, else beside it
 	// Loading is told before anything is made in the server; its error stops it.

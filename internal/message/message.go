@@ -49,13 +49,15 @@ func Waits(in coffer.Instance) bool {
 
 // To an agent. Start: a job waits to be claimed. Cancel: its row says cancel.
 // Forget: an instance was deleted. Register: look after this server (Call).
-// Look: probe a restore target or an instance for a plan (Call).
+// Look: probe a restore target or an instance for a plan (Call). Tables: list those
+// of a chain from its indexes (Call).
 var (
 	Start    = bus.Method[JobRef, None]{Name: "start"}
 	Cancel   = bus.Method[JobRef, None]{Name: "cancel"}
 	Forget   = bus.Method[InstanceRef, None]{Name: "forget"}
 	Register = bus.Method[RegisterArgs, RegisterReply]{Name: "register"}
 	Look     = bus.Method[LookArgs, LookReply]{Name: "look"}
+	Tables   = bus.Method[TablesArgs, TablesReply]{Name: "tables"}
 )
 
 // InstanceRef names an instance.
@@ -89,6 +91,7 @@ type LookArgs struct {
 	// The chain that would be restored, if its keys are to be tried.
 	Project coffer.ProjectID `json:"project,omitempty"`
 	Chain   []Link           `json:"chain,omitempty"`
+	Conn    coffer.Conn      `json:"conn,omitzero"` // of the server that a table goes into
 }
 
 // LookReply is what it would meet; Stops says what would stop it.
@@ -97,6 +100,37 @@ type LookReply struct {
 	Free  int64             `json:"free"`
 	Tools map[string]string `json:"tools"` // name → path and version
 	Stops []string          `json:"stops,omitempty"`
+	// Of one table: stored bytes that are read, about, and space that is needed.
+	Read int64 `json:"read,omitempty"`
+	Need int64 `json:"need,omitempty"`
+}
+
+// TablesArgs asks for one page of the tables of a chain, behind a table.
+type TablesArgs struct {
+	Project coffer.ProjectID `json:"project"`
+	Chain   []Link           `json:"chain"`
+	After   [2]string        `json:"after"` // database and table
+	Limit   int              `json:"limit"`
+}
+
+// TablesReply is a page by database and name. Stored and Plain are what is read with
+// any one of the tables.
+type TablesReply struct {
+	Tables []TableRow `json:"tables"`
+	More   bool       `json:"more,omitempty"`
+	Plain  int64      `json:"plain"`
+	Stored int64      `json:"stored"`
+}
+
+// TableRow is one table, in bytes.
+type TableRow struct {
+	Database   string `json:"database"`
+	Name       string `json:"name"`
+	Engine     string `json:"engine,omitempty"`
+	Partitions int    `json:"partitions,omitempty"`
+	Size       int64  `json:"size"`
+	Plain      int64  `json:"plain"`
+	Stored     int64  `json:"stored"`
 }
 
 // To the conductor. All but Report and Heartbeat are calls that are repeated

@@ -86,17 +86,18 @@ type loadServer struct {
 
 // start starts the server, without network, binary log, event scheduler and
 // plugins (nothing can be put into its folder for them), and waits until it answers.
-func (l *loader) start(ctx context.Context) (*loadServer, error) {
+func (l *loader) start(ctx context.Context, more ...string) (*loadServer, error) {
 	const op = "start a server for the dump"
 	dir, err := os.Open(l.target.Dir)
 	if err != nil {
 		return nil, coffer.Wrap(op, err)
 	}
 	s := &loadServer{words: &lastBytes{max: 4 << 10}, ended: make(chan struct{}), dir: dir}
-	s.cmd = l.command(context.WithoutCancel(ctx), l.tools.Server, "--defaults-file="+filepath.Join(l.target.Dir, optionsFile),
-		"--datadir="+l.target.Dir, "--socket="+loadSocket, "--skip-networking", "--skip-log-bin", "--skip-slave-start",
-		"--event-scheduler=OFF", "--plugin-dir=/proc", "--secure-file-priv="+l.target.Dir, "--local-infile=OFF",
-		"--max-allowed-packet=1G", "--innodb-flush-log-at-trx-commit=0", "--pid-file=load.pid", "--console")
+	args := append([]string{"--defaults-file=" + filepath.Join(l.target.Dir, optionsFile),
+		"--datadir=" + l.target.Dir, "--socket=" + loadSocket, "--skip-networking", "--skip-log-bin", "--skip-slave-start",
+		"--event-scheduler=OFF", "--plugin-dir=/proc", "--secure-file-priv=" + l.target.Dir, "--local-infile=OFF",
+		"--max-allowed-packet=1G", "--innodb-flush-log-at-trx-commit=0", "--pid-file=load.pid", "--console"}, more...)
+	s.cmd = l.command(context.WithoutCancel(ctx), l.tools.Server, args...)
 	s.cmd.Stderr = s.words
 	if err := child.Start(s.cmd, func() { s.err = s.cmd.Wait(); close(s.ended) }); err != nil {
 		dir.Close()

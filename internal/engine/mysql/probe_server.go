@@ -47,14 +47,17 @@ func (s server) redoDir() string {
 }
 
 // connect prepares a client; the server is first spoken to by a query.
-func (e *Engine) connect() (*client, error) {
+func (e *Engine) connect() (*client, error) { return e.connectFor(time.Minute) }
+
+// connectFor is connect for queries that take as long as that.
+func (e *Engine) connectFor(wait time.Duration) (*client, error) {
 	l, err := readLogin(e.cfg.Conn)
 	if err != nil {
 		return nil, err
 	}
 	cfg := driver.NewConfig()
 	cfg.User, cfg.Passwd, cfg.Logger = l.user, l.password, &driver.NopLogger{}
-	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 10*time.Second, time.Minute, 10*time.Second
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 10*time.Second, wait, 10*time.Second
 	cfg.Net, cfg.Addr = "unix", l.socket
 	if l.socket == "" {
 		cfg.Net, cfg.Addr = "tcp", net.JoinHostPort(l.host, strconv.Itoa(l.port))

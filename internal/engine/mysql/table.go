@@ -1,0 +1,330 @@
+package mysql
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/engine"
+	"github.com/cofferdb/coffer/internal/layers"
+)
+
+// One table is taken out of a chain in four steps. The layers are joined as for a
+// whole restore, but of the files only the table's are written and those that no
+// server starts without; superseded pages are not read, and nothing of any other
+// table. The tool prepares that as it does a partial backup. A server is started on
+// it that nobody else can reach, and the stock dump program writes the table out of
+// it: into a file, or through the stock client into a running server.
+//
+// A dump, and not the tablespace itself: a table that was imported is missing from
+// the next increment of the server that it was imported into, and its FULLTEXT
+// indexes are lost.
+
+const opTable = "restore the table"
+
+var _ engine.TableRestorer = (*Engine)(nil)
+
+// tableRun is one restore of a table.
+type tableRun struct {
+	*restorer
+	engine *Engine
+	order  engine.TableOrder
+	tools  Tools
+	chain  []engine.Layer
+}
+
+// RestoreTable takes the table out of the chain.
+func (e *Engine) RestoreTable(ctx context.Context, o engine.TableOrder, chain []engine.Layer) (res engine.TableResult, err error) {
+	if err := e.checkTable(o, chain); err != nil {
+		return res, coffer.Wrap(opTable, err)
+	}
+	tools, err := e.tableTools(o)
+	if err != nil {
+		return res, coffer.Wrap(opTable, err)
+	}
+	t := &tableRun{engine: e, order: o, tools: tools, chain: chain}
+	if o.Load {
+		l, err := t.openLoad(ctx)
+		if err != nil {
+			return res, coffer.Wrap(opTable, err)
+		}
+		defer l.client.close()
+		res, err = t.run(ctx, l.load)
+		return res, coffer.Wrap(opTable, err)
+	}
+	res, err = t.run(ctx, t.dump)
+	return res, coffer.Wrap(opTable, err)
+}
+
+// checkTable refuses what cannot be, before anything is read.
+func (e *Engine) checkTable(o engine.TableOrder, chain []engine.Layer) error {
+	if err := (coffer.Table{Database: o.Database, Name: o.Name, As: o.As}).Check(); err != nil {
+		return err
+	}
+	if e.cfg.Method == engine.MySQLDump {
+		return coffer.E(coffer.KindUnsupported, "look at the backup", "it is a dump, in which a table has no place of its own").
+			WithHint("restore its database with --database, or read the dump: coffer backup show --recipe")
+	}
+	if err := checkLayers(chain); err != nil || len(chain) == 1 {
+		return err
+	}
+	positions := make([]coffer.Position, len(chain))
+	for i, l := range chain {
+		positions[i] = l.Position()
+	}
+	return mergeOnly(coffer.Mergeable(positions))
+}
+
+// mergeOnly says what to do where a chain cannot be joined.
+func mergeOnly(err error) error {
+	if err == nil || !coffer.IsKind(err, coffer.KindUnsupported) {
+		return err
+	}
+	return coffer.E(coffer.KindUnsupported, "look at the chain", "one table can be taken only out of a chain that can be merged: %w", err).
+		WithHint("restore all of the backup into a new server and take the table from there, or choose a full backup")
+}
+
+// tableTools finds the programs that are needed.
+func (e *Engine) tableTools(o engine.TableOrder) (t Tools, err error) {
+	for _, want := range []struct {
+		path       *string
+		configured string
+		program    string
+	}{
+		{&t.Backup, e.cfg.Tools.Backup, backupProgram}, {&t.Server, e.cfg.Tools.Server, "mariadbd"},
+		{&t.Dump, e.cfg.Tools.Dump, "mariadb-dump"}, {&t.Client, e.cfg.Tools.Client, "mariadb"},
+	} {
+		if want.program == "mariadb" && !o.Load {
+			continue
+		}
+		if *want.path, err = lookTool(want.configured, want.program); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// plan joins what is needed of the layers.
+func (t *tableRun) plan(ctx context.Context) (*layers.Plan, *os.File, error) {
+	var names []string
+	found := false
+	base := system(t.chain)
+	p, spool, err := t.engine.joinSome(ctx, t.chain, func(name string) bool {
+		f, ok := parseTableFile(name)
+		if dir, file, _ := strings.Cut(name, "/"); base(name) || !ok {
+			return base(name) || file == "db.opt" && decodeName(dir) == t.order.Database
+		}
+		if f.ext == ".frm" {
+			names = append(names, coffer.TableText(f.database, f.table))
+		}
+		if f.database != t.order.Database {
+			return false
+		}
+		found = found || f.table == t.order.Name && f.ext == ".frm"
+		return f.table == t.order.Name || f.ext == ".TRN" // of a trigger, by its own name
+	})
+	if err != nil {
+		return nil, nil, mergeOnly(err)
+	}
+	if !found {
+		spool.Close()
+		return nil, nil, noTable(coffer.TableText(t.order.Database, t.order.Name), names)
+	}
+	return p, spool, nil
+}
+
+// noTable names the tables that are called most alike.
+func noTable(want string, names []string) error {
+	type ranked struct {
+		name string
+		far  int
+	}
+	var all []ranked
+	for _, name := range names {
+		if database, _, _ := strings.Cut(name, "."); coffer.SystemDatabase(database) {
+			continue
+		}
+		far := distance(strings.ToLower(want), strings.ToLower(name))
+		if _, table, _ := strings.Cut(want, "."); strings.HasSuffix(name, "."+table) {
+			far = min(far, 2) // the same name in another database
+		}
+		if far <= max(2, len(want)/3) {
+			all = append(all, ranked{name, far})
+		}
+	}
+	slices.SortFunc(all, func(a, b ranked) int { return cmp.Or(cmp.Compare(a.far, b.far), strings.Compare(a.name, b.name)) })
+	var near []string
+	for _, r := range all[:min(len(all), 5)] {
+		near = append(near, r.name)
+	}
+	err := coffer.E(coffer.KindNotFound, "find the table in the backup", "there is no %s", want)
+	if len(near) == 0 {
+		return err.WithHint("list them with: coffer backup tables BACKUP")
+	}
+	return err.WithHint("there is %s; list all with: coffer backup tables BACKUP", strings.Join(near, ", "))
+}
+
+// distance is how many letters must be changed, put in or left out.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	row := make([]int, len(y)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range x {
+		above := row[0]
+		row[0] = i + 1
+		for j := range y {
+			change := above
+			if x[i] != y[j] {
+				change++
+			}
+			above = row[j+1]
+			row[j+1] = min(change, above+1, row[j]+1)
+		}
+	}
+	return row[len(y)]
+}
+
+// LookTable says what RestoreTable would read, need and meet.
+func (e *Engine) LookTable(ctx context.Context, o engine.TableOrder, chain []engine.Layer) (engine.TableLook, error) {
+	look := engine.TableLook{Tools: map[string]string{}}
+	stop := func(err error) {
+		look.Stops = append(look.Stops, strings.TrimSuffix(err.Error()+"; "+coffer.HintOf(err), "; "))
+	}
+	tools, err := e.tableTools(o)
+	if err != nil {
+		stop(err)
+	}
+	for name, path := range map[string]string{backupProgram: tools.Backup, "mariadbd": tools.Server, "mariadb-dump": tools.Dump, "mariadb": tools.Client} {
+		if path != "" {
+			look.Tools[name] = path
+		}
+	}
+	if err := e.checkTable(o, chain); err != nil {
+		stop(err)
+		return look, nil
+	}
+	t := &tableRun{engine: e, order: o, tools: tools, chain: chain}
+	if o.Load {
+		l, err := t.openLoad(ctx)
+		if err != nil {
+			stop(err)
+		} else {
+			l.client.close()
+		}
+	}
+	p, spool, err := t.plan(ctx)
+	if coffer.IsKind(err, coffer.KindNotFound, coffer.KindUnsupported, coffer.KindCorrupt) {
+		stop(err)
+		return look, nil
+	}
+	if err != nil {
+		return look, coffer.Wrap(opTable, err)
+	}
+	defer spool.Close()
+	look.Need = p.Bytes() + tableSpare
+	for m := range p.Files() {
+		c, err := costOf(ctx, chain, m)
+		if err != nil {
+			return look, coffer.Wrap(opTable, err)
+		}
+		look.Plain, look.Stored = look.Plain+c.plain, look.Stored+c.stored
+	}
+	return look, nil
+}
+
+// tableSpare is what the tool and the server write beside the files.
+const tableSpare = 160 << 20
+
+// run does the steps; out is the last one, with the server of the table.
+func (t *tableRun) run(ctx context.Context, out func(context.Context, *loadServer) (engine.TableResult, error)) (res engine.TableResult, err error) {
+	t.target()
+	if err := checkTarget(t.restorer.target); err != nil {
+		return res, err
+	}
+	root, err := os.OpenRoot(t.order.Dir)
+	if err != nil {
+		return res, err
+	}
+	defer root.Close()
+	t.root = root
+	if err := mark(root); err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, empty(root)) }()
+	if err := t.take(ctx); err != nil {
+		return res, err
+	}
+	t.progress("start")
+	l := &loader{restorer: t.restorer, tools: t.tools}
+	s, err := l.start(ctx, t.serverArgs()...)
+	if err != nil {
+		return res, coffer.Wrap("start a server for the table", err)
+	}
+	res, err = out(ctx, s)
+	return res, errors.Join(err, s.stop(true))
+}
+
+// target makes the restorer that the steps share with a whole restore.
+func (t *tableRun) target() {
+	t.restorer = &restorer{env: restoreEnv{Backup: t.tools.Backup}, target: engine.Target{
+		Dir: t.order.Dir, UID: t.order.UID, GID: t.order.GID, Memory: cmp.Or(t.order.Memory, 128<<20), Progress: t.order.Progress,
+	}}
+}
+
+// take writes the files and prepares them, as if they had been a partial backup.
+func (t *tableRun) take(ctx context.Context) error {
+	p, spool, err := t.plan(ctx)
+	if err != nil {
+		return err
+	}
+	defer spool.Close()
+	t.done, t.total = 0, p.Bytes()
+	if err := p.Write(ctx, layers.Options{Create: t.create, Progress: t.advance()}); err != nil {
+		return err
+	}
+	last := t.chain[len(t.chain)-1]
+	var parent *coffer.Position
+	if n := len(t.chain); n > 1 {
+		pos := t.chain[n-2].Position()
+		parent = &pos
+	}
+	if err := checkCheckpoints(t.root, last.Position(), parent); err != nil {
+		return err
+	}
+	if err := t.root.WriteFile(checkpointsFile, asFull(last.Position()), 0o600); err != nil {
+		return err
+	}
+	if err := disarm(t.root); err != nil {
+		return err
+	}
+	if err := t.own(t.root); err != nil {
+		return err
+	}
+	return t.prepare(ctx, "", last)
+}
+
+// asFull is what a full backup at that place says of itself.
+func asFull(p coffer.Position) []byte {
+	return fmt.Appendf(nil, "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = %d\nlast_lsn = %d\nrecover_binlog_info = 0\n", p.To, p.Last)
+}
+
+// serverArgs keep the server small; who connects to it is not asked for an account,
+// since no account came along and nobody else reaches its socket.
+func (t *tableRun) serverArgs() []string {
+	args := []string{
+		"--skip-grant-tables", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=8M", "--key-buffer-size=8M",
+		"--aria-pagecache-buffer-size=8M", "--performance-schema=OFF", "--innodb-fast-shutdown=2",
+		"--tmpdir=" + t.order.Dir, "--slave-load-tmpdir=" + t.order.Dir,
+	}
+	if n := t.chain[len(t.chain)-1].Position().LowerCase; n > 0 {
+		args = append(args, fmt.Sprintf("--lower-case-table-names=%d", n))
+	}
+	return args
+}

@@ -1,0 +1,82 @@
+package mysql
+
+// nameCodes are the letters that the server writes in file names as @ and two
+// letters, each behind its code: what CONVERT(… USING filename) of MariaDB 10.11
+// gives for every character.
+const nameCodes = "" +
+	"0GÀ0HÁ0IÂ0JÃ0KÄ0LÅ0MÆ0NÇ0OÈ0PÉ0QÊ0RË0SÌ0TÍ0UÎ0VÏ0WÐ0XÑ0YÒ0ZÓ" +
+	"0gà0há0iâ0jã0kä0lå0mæ0nç0oè0pé0qê0rë0sì0tí0uî0vï0wð0xñ0yò0zó" +
+	"1GÔ1HÕ1IÖ1KØ1LÙ1MÚ1NÛ1OÜ1PÝ1QÞ1RŸ1SĀ1TĂ1UĄ1VĆ1WĈ1XĊ1YČ1ZĎ1gô" +
+	"1hõ1iö1jß1kø1lù1mú1nû1oü1pý1qþ1rÿ1sā1tă1uą1vć1wĉ1xċ1yč1zď2GĐ" +
+	"2HĒ2IĔ2JĖ2KĘ2LĚ2MĜ2NĞ2OĠ2PĢ2QĤ2RĦ2SĨ2TĪ2UĬ2VĮ2XĲ2YĴ2ZĶ2gđ2hē" +
+	"2iĕ2jė2kę2lě2mĝ2nğ2oġ2pģ2qĥ2rħ2sĩ2tī2uĭ2vį2wı2xĳ2yĵ2zķ3HĹ3IĻ" +
+	"3JĽ3KĿ3LŁ3MŃ3NŅ3OŇ3QŊ3RŌ3SŎ3TŐ3UŒ3VŔ3WŖ3XŘ3YŚ3ZŜ3gĸ3hĺ3iļ3jľ" +
+	"3kŀ3lł3mń3nņ3oň3pŉ3qŋ3rō3sŏ3tő3uœ3vŕ3wŗ3xř3yś3zŝ4GŞ4HŠ4IŢ4JŤ" +
+	"4KŦ4LŨ4MŪ4NŬ4OŮ4PŰ4QŲ4RŴ4SŶ4TŹ4UŻ4VŽ4gş4hš4iţ4jť4kŧ4lũ4mū4nŭ" +
+	"4oů4pű4qų4rŵ4sŷ4tź4uż4vž4wſ5yΐ6GΆ6HΈ6IΉ6JΊ6LΑ6NΓ6OΔ6PΕ6QΖ6RΗ" +
+	"6TΙ6VΛ6WΜ6XΝ6YΞ6ZΟ6gά6hέ6iή6jί6kΰ6lα6mβ6nγ6oδ6pε6qζ6rη6sθ6tι" +
+	"6uκ6vλ6wμ6xν6yξ6zο7HΡ7KΤ7LΥ7NΧ7OΨ7PΩ7QΪ7RΫ7SΌ7TΎ7UΏ7WΒ7XΘ7Yϒ" +
+	"7Zϓ7gπ7hρ7iς7jσ7kτ7lυ7mφ7nχ7oψ7pω7qϊ7rϋ7sό7tύ7uώ7wϐ7xϑ8Gϔ8HΦ" +
+	"8IΠ8LϚ8MϜ8NϞ8OϠ8PϢ8QϤ8RϦ8SϨ8TϪ8UϬ8VϮ8WΚ8YΣ8hϕ8iϖ8jϗ8kϙ8lϛ8mϝ" +
+	"8nϟ8oϡ8pϣ8qϥ8rϧ8sϩ8tϫ8uϭ8vϯ8wϰ8xϱ8yϲ8zϳ9LϽ9MϾ9NϿ9gϵ9h϶9iϸ9jϻ" +
+	"9kϼ@AⒶ@BⒷ@CⒸ@DⒹ@EⒺ@FⒻ@GⒼ@HⒽ@IⒾ@JⒿ@KⓀ@LⓁ@MⓂ@NⓃ@OⓄ@PⓅ@QⓆ@RⓇ@SⓈ" +
+	"@TⓉ@UⓊ@VⓋ@WⓌ@XⓍ@YⓎ@ZⓏ@aⓐ@bⓑ@cⓒ@dⓓ@eⓔ@fⓕ@gⓖ@hⓗ@iⓘ@jⓙ@kⓚ@lⓛ@mⓜ" +
+	"@nⓝ@oⓞ@pⓟ@qⓠ@rⓡ@sⓢ@tⓣ@uⓤ@vⓥ@wⓦ@xⓧ@yⓨ@zⓩA@ＡB@ＢC@ＣD@ＤE@ＥF@ＦG0А" +
+	"G1ФG2ЈG3ѸG4ҦG5ӍG6ӴG8ՄG9ⅠG@ＧGbƳGcǞGdȈGeȰGlḀGmḨGnṐGoṸGpṠGqẾGrỦ" +
+	"GsἈGtἪGvὬGwᾈGxᾬH0БH1ХH2ЉH3ѺH4ҨH6ӶH7ԱH8ՅH9ⅡH@ＨHaƂHbƵHcǠHdȊHeȲ" +
+	"HhƝHlḂHmḪHnṒHoṺHqỀHrỨHsἉHtἫHvὭHwᾉHxᾭI0ВI1ЦI2ЊI3ѼI4ҪI5ӐI6ӸI7Բ" +
+	"I8ՆI9ⅢI@ＩIaƄIbƸIcǢIdȌIlḄImḬInṔIoṼIqỂIrỪIsἊItἬIvὮIwᾊIxᾮJ0ГJ1Ч" +
+	"J2ЋJ3ѾJ4ҬJ5ӒJ7ԳJ8ՇJ9ⅣJ@ＪJaƇJcǤJdȎJgƓJiƮJlḆJmḮJnṖJoṾJqỄJrỬJsἋ" +
+	"JtἭJvὯJwᾋJxᾯK0ДK1ШK2ЌK3ҀK4ҮK5ӔK7ԴK8ՈK9ⅤK@ＫKaƋKcǦKdȐKhƟKlḈKmḰ" +
+	"KnṘKoẀKqỆKrỮKsἌKtἮKvᾺKwᾌKxᾸL0ЕL1ЩL2ЍL4ҰL5ӖL7ԵL8ՉL9ⅥL@ＬLcǨLdȒ" +
+	"LiƱLlḊLmḲLnṚLoẂLpẠLqỈLrỰLsἍLtἯLuὙLvΆLwᾍLxᾹM0ЖM1ЪM2ЎM3ҊM4ҲM5Ә" +
+	"M7ԶM8ՊM9ⅦM@ＭMaƑMcǪMdȔMgƔMiƲMlḌMmḴMnṜMoẄMpẢMqỊMrỲMsἎMtἸMvῈMwᾎ" +
+	"N0ЗN1ЫN2ЏN3ҌN4ҴN5ӚN7ԷN8ՋN9ⅧN@ＮNaǶNbƼNcǬNdȖNlḎNmḶNnṞNoẆNpẤNqỌ" +
+	"NrỴNsἏNtἹNuὛNvΈNwᾏNxᾼNyῨO0ИO1ЬO2ѠO3ҎO4ҶO5ӜO7ԸO8ՌO9ⅨO@ＯOaƘObǄ" +
+	"OcǮOdȘOeȺOlḐOmḸOoẈOpẦOqỎOrỶOsἘOtἺOvῊOwᾘOyῩP0ЙP1ЭP2ѢP3ҐP4ҸP5Ӟ" +
+	"P6ԀP7ԹP8ՍP9ⅩP@ＰPaȽPbǇPdȚPeȻPlḒPmḺPnṢPoẊPpẨPqỐPrỸPsἙPtἻPuὝPvΉ" +
+	"PwᾙQ0КQ1ЮQ2ѤQ3ҒQ4ҺQ5ӠQ6ԂQ7ԺQ8ՎQ9ⅪQ@ＱQbǊQcǱQdȜQeȾQfƁQlḔQmḼQnṤ" +
+	"QoẌQpẪQqỒQsἚQtἼQvῚQwᾚR0ЛR1ЯR2ѦR3ҔR4ҼR5ӢR6ԄR7ԻR8ՏR9ⅫR@ＲRaȠRbǍ" +
+	"RcǴRdȞRfƆRgƗRlḖRmḾRnṦRoẎRpẬRqỔRsἛRtἽRuὟRvΊRwᾛS0МS1ЀS2ѨS3ҖS4Ҿ" +
+	"S5ӤS6ԆS7ԼS8ՐS9ⅬS@ＳSaƠSbǏScǸSgƖSlḘSmṀSnṨSoẐSpẮSqỖSsἜStἾSvῸSwᾜ" +
+	"SyῬT0НT1ЁT2ѪT3ҘT4ӀT5ӦT6ԈT7ԽT8ՑT9ⅭT@ＴTaƢTbǑTcǺTdȢTfƉTiƷTlḚTmṂ" +
+	"TnṪToẒTpẰTqỘTsἝTtἿTvΌTwᾝTxῌU0ОU1ЂU2ѬU3ҚU4ӁU5ӨU6ԊU7ԾU8ՒU9ⅮU@Ｕ" +
+	"UaƤUbǓUcǼUdȤUfƊUlḜUmṄUnṬUoẔUpẲUqỚUtὈUvῪUwᾞV0ПV1ЃV2ѮV3ҜV4ӃV5Ӫ" +
+	"V6ԌV7ԿV8ՓV9ⅯV@ＶVaƧVbǕVcǾVdȦVhƦViɁVlḞVmṆVnṮVpẴVqỜVtὉVvΎVwᾟW0Р" +
+	"W1ЄW2ѰW3ҞW4ӅW5ӬW6ԎW7ՀW8ՔW@ＷWbǗWcȀWdȨWfƏWlḠWmṈWnṰWpẶWqỞWtὊWuὨ" +
+	"WvῺWwᾨX0СX1ЅX2ѲX3ҠX4ӇX5ӮX7ՁX8ՕX@ＸXbǙXcȂXdȪXlḢXmṊXnṲXpẸXqỠXtὋ" +
+	"XuὩXvΏXwᾩY0ТY1ІY2ѴY3ҢY4ӉY5ӰY7ՂY@ＹYaƬYbǛYcȄYdȬYfƐYgƜYhƩYlḤYmṌ" +
+	"YnṴYpẺYqỢYsἨYtὌYuὪYwᾪYxῘYyῼZ0УZ1ЇZ2ѶZ3ҤZ4ӋZ5ӲZ7ՃZ@ＺZaƯZbƎZcȆ" +
+	"ZdȮZlḦZmṎZnṶZpẼZqỤZsἩZtὍZuὫZwᾫZxῙa@ａb@ｂc@ｃd@ｄe@ｅf@ｆg0аg1фg2ј" +
+	"g3ѹg4ҧg5ӎg6ӵg8մg9ⅰg@ｇgaƀgbƴgcǟgdȉgeȱggɝghɱgiʅgjʙgkʭglḁgmḩgnṑ" +
+	"goṹgpẛgqếgrủgsἀgtἢgvὤgwᾀgxᾤgyῒh0бh1хh2љh3ѻh4ҩh6ӷh7աh8յh9ⅱh@ｈ" +
+	"haƃhbƶhcǡhdȋheȳhgɞhhɲhiʆhjʚhkʮhlḃhmḫhnṓhoṻhqềhrứhsἁhtἣhvὥhwᾁ" +
+	"hxᾥhyΐhzῶi0вi1цi2њi3ѽi4ҫi5ӑi6ӹi7բi8նi9ⅲi@ｉiaƅibƹicǣidȍieȴigɟ" +
+	"ihɳiiʇijʛikʯilḅimḭinṕioṽiqểirừisἂitἤivὦiwᾂixᾦizῷj0гj1чj2ћj3ѿ" +
+	"j4ҭj5ӓj7գj8շj9ⅳj@ｊjaƈjbƺjcǥjdȏjeȵjgɠjhɴjiʈjjʜjlḇjmḯjnṗjoṿjqễ" +
+	"jrửjsἃjtἥjvὧjwᾃjxᾧk0дk1шk2ќk3ҁk4үk5ӕk7դk8ոk9ⅴk@ｋkaƌkbƻkcǧkdȑ" +
+	"keȶkgɡkhɵkiʉkjʝklḉkmḱknṙkoẁkqệkrữksἄktἦkuὐkvὰkwᾄkxᾰkyῖl0еl1щ" +
+	"l2ѝl4ұl5ӗl7եl8չl9ⅵl@ｌlaƍlcǩldȓleȷlgɢlhɶliʊljʞllḋlmḳlnṛloẃlpạ" +
+	"lqỉlrựlsἅltἧluὑlvάlwᾅlxᾱlyῗm0жm1ъm2ўm3ҋm4ҳm5әm7զm8պm9ⅶm@ｍmaƒ" +
+	"mbƾmcǫmdȕmeȸmgɣmhɷmiʋmjʟmlḍmmḵmnṝmoẅmpảmqịmrỳmsἆmtἰmuὒmvὲmwᾆ" +
+	"mxᾲn0зn1ыn2џn3ҍn4ҵn5ӛn7էn8ջn9ⅷn@ｎnaƕnbƽncǭndȗneȹnfɐngɤnhɸniʌ" +
+	"njʠnlḏnmḷnnṟnoẇnpấnqọnrỵnsἇntἱnuὓnvέnwᾇnxᾳnyῠo0иo1ьo2ѡo3ҏo4ҷ" +
+	"o5ӝo7ըo8ռo9ⅸo@ｏoaƙobǆocǯodșofɑogɥohɹoiʍojʡolḑomḹonṡooẉopầoqỏ" +
+	"orỷosἐotἲouὔovὴowᾐoxᾴoyῡp0йp1эp2ѣp3ґp4ҹp5ӟp6ԁp7թp8սp9ⅹp@ｐpaƚ" +
+	"pbǉpcǰpdțpeȼpfɒpgɦphɺpiʎpjʢplḓpmḻpnṣpoẋppẩpqốprỹpsἑptἳpuὕpvή" +
+	"pwᾑpyῢq0кq1юq2ѥq3ғq4һq5ӡq6ԃq7ժq8վq9ⅺq@ｑqaƛqbǌqcǳqdȝqfɓqgɧqhɻ" +
+	"qiʏqjʣqlḕqmḽqnṥqoẍqpẫqqồqsἒqtἴquὖqvὶqwᾒqxᾶqyΰr0лr1яr2ѧr3ҕr4ҽ" +
+	"r5ӣr6ԅr7իr8տr9ⅻr@ｒraƞrbǎrcǵrdȟreȿrfɔrgɨrhɼriʐrjʤrlḗrmḿrnṧroẏ" +
+	"rpậrqổrsἓrtἵruὗrvίrwᾓrxᾷryῤs0мs1ѐs2ѩs3җs4ҿs5ӥs6ԇs7լs8րs9ⅼs@ｓ" +
+	"saơsbǐscǹsdȡseɀsfɕsgɩshɽsiʑsjʥslḙsmṁsnṩsoẑspắsqỗssἔstἶsvὸswᾔ" +
+	"sxῂsyῥt0нt1ёt2ѫt3ҙt5ӧt6ԉt7խt8ցt9ⅽt@ｔtaƣtbǒtcǻtdȣtfɖtgɪthɾtiʒ" +
+	"tjʦtlḛtmṃtnṫtoẓtpằtqộtsἕttἷtvόtwᾕtxῃtyῦu0оu1ђu2ѭu3қu4ӂu5өu6ԋ" +
+	"u7ծu8ւu9ⅾu@ｕuaƥubǔucǽudȥufɗugɫuhɿuiʓujʧulḝumṅunṭuoẕupẳuqớutὀ" +
+	"uvὺuwᾖuxῄuyῧv0пv1ѓv2ѯv3ҝv4ӄv5ӫv6ԍv7կv8փv9ⅿv@ｖvaƨvbǖvcǿvdȧvfɘ" +
+	"vgɬvhʀviʔvjʨvlḟvmṇvnṯvoẖvpẵvqờvtὁvvύvwᾗw0рw1єw2ѱw3ҟw4ӆw5ӭw6ԏ" +
+	"w7հw8քw@ｗwaƪwbǘwcȁwdȩwfəwgɭwhʁwiʕwjʩwlḡwmṉwnṱwoẗwpặwqởwtὂwuὠ" +
+	"wvὼwwᾠwxῆx0сx1ѕx2ѳx3ҡx4ӈx5ӯx7ձx8օx@ｘxaƫxbǚxcȃxdȫxfɚxgɮxhʂxiʖ" +
+	"xjʪxlḣxmṋxnṳxoẘxpẹxqỡxtὃxuὡxvώxwᾡxxῇxyῲy0тy1іy2ѵy3ңy4ӊy5ӱy7ղ" +
+	"y@ｙyaƭybǜycȅydȭyfɛygɯyhʃyiʗyjʫylḥymṍynṵyoẙypẻyqợysἠytὄyuὢywᾢ" +
+	"yxῐyyῳz0уz1їz2ѷz3ҥz4ӌz5ӳz7ճz@ｚzaưzbǝzcȇzdȯzfɜzgɰzhʄziʘzjʬzlḧ" +
+	"zmṏznṷzoẚzpẽzqụzsἡztὅzuὣzwᾣzxῑ"
