@@ -104,7 +104,7 @@ func (a *api) restorable(r request, id string, want *trove.DatastoreItem, volume
 	return b, nil
 }
 
-// startRestore makes a restore's job and, unless it goes into a folder, the row
+// startRestore makes a restore's job and, if it makes a server, the row
 // of the new instance, which is shown as BUILD until the job ends.
 func (a *api) startRestore(r request, b coffer.Backup, t coffer.Target) (coffer.Job, coffer.Instance, error) {
 	t, err := a.placed(r, b, t)
@@ -114,7 +114,10 @@ func (a *api) startRestore(r request, b coffer.Backup, t coffer.Target) (coffer.
 	n := records.NewJob{
 		Kind: coffer.JobRestore, Project: b.Project, Backup: b.ID, Spec: coffer.Spec{Target: &t}, Now: a.Now(),
 	}
-	if a.Keys != nil && t.Dir == "" {
+	if t.Table != nil {
+		n.Instance = t.Table.Into
+	}
+	if a.Keys != nil && t.Server() {
 		id, err := a.layInstance(r, b, t)
 		if err != nil {
 			return coffer.Job{}, coffer.Instance{}, err
@@ -127,7 +130,7 @@ func (a *api) startRestore(r request, b coffer.Backup, t coffer.Target) (coffer.
 		return coffer.Job{}, coffer.Instance{}, err
 	}
 	a.ring(r, j.ID)
-	if t.Dir != "" {
+	if !t.Server() {
 		return j, coffer.Instance{}, nil
 	}
 	in, err := a.Records.Instance(r.Context(), b.Project, j.Instance)

@@ -76,7 +76,7 @@ func (a *api) backupVerify(r request) (reply, error) {
 	return started(j), nil
 }
 
-// restoreCreate starts a restore into a folder or into a new instance.
+// restoreCreate starts a restore into a folder or into a new instance, or of one table.
 func (a *api) restoreCreate(r request) (reply, error) {
 	var in rest.RestoreBody
 	if err := ownBody(r.Request, &in); err != nil {
@@ -88,6 +88,9 @@ func (a *api) restoreCreate(r request) (reply, error) {
 	}
 	b, err := a.backup(r, string(in.Restore.Backup))
 	if err != nil {
+		return reply{}, err
+	}
+	if t, _, err = a.tableTarget(r, b, t); err != nil {
 		return reply{}, err
 	}
 	if err := a.knownAgent(r, t.Agent); err != nil {
@@ -125,6 +128,9 @@ func checkTarget(r request, t coffer.Target) (coffer.Target, error) {
 		return t, err
 	}
 	t.Agent = coffer.AgentID(strings.ToLower(string(t.Agent)))
+	if t.Table != nil {
+		return t, checkTable(r, t)
+	}
 	return t, nil
 }
 

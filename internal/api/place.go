@@ -47,7 +47,7 @@ func (a *api) candidates(ctx context.Context) ([]plan.Candidate, error) {
 }
 
 func (a *api) wish(chain []coffer.Backup, t coffer.Target) plan.Wish {
-	w := plan.Wish{Need: plan.NeedOf(chain, t.Way), Agent: t.Agent, Files: t.Dir != "", Cap: a.HostCap}
+	w := plan.Wish{Need: plan.NeedOf(chain, t.Way), Agent: t.Agent, Files: !t.Server(), Cap: a.HostCap}
 	if t.Chosen {
 		w.Agent = ""
 	}
@@ -95,19 +95,19 @@ func (a *api) lookAround(r request, project coffer.ProjectID, chain []coffer.Bac
 }
 
 func (a *api) look(ctx context.Context, agent coffer.AgentID, project coffer.ProjectID, chain []coffer.Backup, t coffer.Target, need int64) plan.HostFacts {
-	var links []message.Link
-	for _, b := range chain {
-		links = append(links, message.Link{Backup: b.ID, Store: b.Store, Container: b.Container, Key: b.Key})
+	conn, err := a.tableConn(ctx, project, t)
+	if err != nil {
+		return plan.HostFacts{Agent: agent, Stops: []string{err.Error()}}
 	}
 	ctx, stop := context.WithTimeout(ctx, lookTimeout)
 	defer stop()
 	seen, err := message.Look.Call(ctx, a.Bus, message.HostAgent(agent), message.LookArgs{
-		Target: t, Need: need, Project: project, Chain: links,
+		Target: t, Need: need, Project: project, Chain: links(chain), Conn: conn,
 	})
 	if err != nil {
 		return plan.HostFacts{Agent: agent, Dir: t.Dir, Stops: []string{"the agent does not answer: " + err.Error()}}
 	}
-	return plan.HostFacts{Agent: agent, Dir: seen.Dir, Free: seen.Free, Tools: seen.Tools, Stops: seen.Stops}
+	return plan.HostFacts{Agent: agent, Dir: seen.Dir, Free: seen.Free, Tools: seen.Tools, Stops: seen.Stops, Read: seen.Read, Need: seen.Need}
 }
 
 // placed names the agent of a restore for which nobody has named one. If none can
@@ -125,11 +125,11 @@ func (a *api) placed(r request, b coffer.Backup, t coffer.Target) (coffer.Target
 		return t, nil // the job's own check says what is wrong with the chain
 	}
 	p, err := plan.Place(all, a.wish(chain, t))
-	if t.Dir != "" && err != nil {
+	if !t.Server() && err != nil {
 		return t, err
 	}
 	if err == nil {
-		t.Agent, t.Chosen = p.Agent, t.Dir == ""
+		t.Agent, t.Chosen = p.Agent, t.Server()
 	}
 	return t, nil
 }

@@ -26,6 +26,9 @@ func (a *api) planRestore(r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if t, _, err = a.tableTarget(r, b, t); err != nil {
+		return reply{}, err
+	}
 	chain, err := a.Records.Chain(r.Context(), b.Project, b.ID)
 	broken := ""
 	if coffer.IsKind(err, coffer.KindCorrupt) {
@@ -41,7 +44,11 @@ func (a *api) planRestore(r request) (reply, error) {
 	if broken != "" {
 		host.Stops = append(host.Stops, broken)
 	}
-	out := restorePlanView(chain, t, plan.Restore(chain, host, t.Way))
+	would := plan.Restore(chain, host, t.Way)
+	if t.Table != nil {
+		would = plan.Table(chain, host)
+	}
+	out := restorePlanView(chain, t, would)
 	out.Why = p.Why
 	for _, c := range p.Considered {
 		if c.Agent != host.Agent {
@@ -52,7 +59,7 @@ func (a *api) planRestore(r request) (reply, error) {
 }
 
 func restorePlanView(chain []coffer.Backup, t coffer.Target, p plan.RestorePlan) rest.RestorePlan {
-	t.Agent, t.Chosen = p.Agent, t.Dir == "" && (t.Agent == "" || t.Chosen)
+	t.Agent, t.Chosen = p.Agent, t.Server() && (t.Agent == "" || t.Chosen)
 	out := rest.RestorePlan{
 		Backup: chain[len(chain)-1].ID, Target: t, Dir: p.Dir, Method: p.Method, Reason: p.Reason, ReadBytes: p.ReadBytes, NeedBytes: p.NeedBytes, FreeBytes: p.FreeBytes,
 		Tools: p.Tools, Stops: orEmpty(p.Stops), Warnings: p.Warnings, Chain: []rest.PlanLink{},

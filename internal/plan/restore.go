@@ -25,6 +25,8 @@ type HostFacts struct {
 	Free  int64             // bytes
 	Tools map[string]string // name → path and version
 	Stops []string          // why it cannot, in its own words
+	// Of one table alone: stored bytes that are read, and space that is needed.
+	Read, Need int64
 }
 
 // Step is one backup of the chain as a restore takes it.

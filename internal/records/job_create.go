@@ -55,7 +55,7 @@ func createRestore(c conn, id coffer.JobID, n NewJob) error {
 	if err != nil {
 		return err
 	}
-	if t.Dir == "" {
+	if t.Server() {
 		if n.Instance == "" {
 			n.Instance = coffer.InstanceID(coffer.NewUUID())
 		}

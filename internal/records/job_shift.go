@@ -58,7 +58,7 @@ func (d *DB) Assign(ctx context.Context, job coffer.JobID, from, to coffer.Agent
 			return err
 		}
 		ok, err = c.changed(`UPDATE jobs SET spec = ? WHERE id = ? AND state = ? AND runner = '' AND spec = ?`, spec, job, coffer.New, was)
-		if err != nil || !ok || j.Spec.Target.Dir != "" {
+		if err != nil || !ok || !j.Spec.Target.Server() {
 			return err
 		}
 		_, err = c.exec(`UPDATE instances SET agent = ? WHERE id = ? AND status = ? AND agent = ?`, to, j.Instance, "BUILD", from)
