@@ -98,6 +98,9 @@ func (r *run) do(ctx context.Context) (engine.Result, error) {
 	if err := r.checkIgnored(report); err != nil {
 		return engine.Result{}, err
 	}
+	if err := r.checkComplete(ctx); err != nil {
+		return engine.Result{}, err
+	}
 	if info.MergeOnly != "" {
 		r.event(coffer.Warn, "merge_only", "this increment can only be restored by a merge: "+info.MergeOnly, nil)
 	}

@@ -240,3 +240,42 @@ func TestDamagedLayersLeaveNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestDefinitionsWithoutTables: of a table that a backup defines, something must be in
+// it by its name at the end.
+func TestDefinitionsWithoutTables(t *testing.T) {
+	t.Parallel()
+	s := newStream(new(keep), engine.Base{}, 0)
+	in := full(t).file("app/inno.frm", frm(12, 0)).whole("app/inno.ibd", 7).
+		file("app/made.frm", frm(12, 0)).whole("app/made.new", 8).
+		file("app/to.frm", frm(12, 0)).whole("app/from.ibd", 9).file("app/from.ren", "app/to").
+		file("app/lost.frm", frm(12, 0)).
+		file("app/aria.frm", frm(42, 0)).file("app/aria.MAI", "x").file("app/aria.MAD", "").
+		file("app/half.frm", frm(42, 0)).file("app/half.MAD", "x").
+		file("app/other.frm", frm(42, 0)).file("app/older.MAI", "x").file("app/older.MAD", "x").
+		file("app/old.frm", frm(9, 0)).file("app/old.MYI", "x").file("app/old.MYD", "x").
+		file("app/gone.frm", frm(9, 0)).
+		file("app/parts.par", par("p0", "P1")).file("app/parts.frm", frm(20, 12)).whole("app/parts#P#p0.ibd", 10).whole("app/parts#P#P1.ibd", 11).
+		file("app/less.par", par("p0", "p1")).file("app/less.frm", frm(20, 12)).whole("app/less#P#p0.ibd", 12).
+		file("app/sub.par", par("q", "qsp0")).file("app/sub.frm", frm(20, 12)).whole("app/sub#P#q#SP#qsp0.ibd", 13).
+		file("app/view.frm", "TYPE=VIEW").file("app/#sql-alter-1.frm", frm(12, 0)).file("app/csv.frm", frm(17, 0)).
+		file("app/dropped.frm", frm(12, 0)).file("app/before.frm", frm(12, 0))
+	in.must(in.w.Remove("app/dropped.frm"))
+	in.must(in.w.Rename("app/before.frm", "app/after.frm"))
+	in.must(in.w.Rename("app/older.MAI", "app/other.MAI"))
+	in.must(in.w.Rename("app/older.MAD", "app/other.MAD"))
+	in.must(in.w.WriteFile("app/gone.frm", xbstream.Rewrite, []byte("TYPE=VIEW")))
+	if _, err := s.Write(in.closing(fullCheckpoints)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.finish(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range s.incomplete() {
+		got = append(got, l.file)
+	}
+	if d := cmp.Diff([]string{"app/after", "app/half", "app/less#P#p1", "app/lost"}, got); d != "" {
+		t.Error(d)
+	}
+}

@@ -215,7 +215,7 @@ func (s *stream) command(c xbstream.Chunk) error {
 		e.Kind = engine.KindRename
 	}
 	s.seen.command(c.Path, c.To)
-	s.know.innodb.command(c.Path, c.To)
+	s.know.command(c.Path, c.To)
 	s.parts.command(c.Path, c.To)
 	return coffer.Wrap("index the backup stream", s.out.Entry(e))
 }

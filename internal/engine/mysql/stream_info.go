@@ -34,10 +34,12 @@ type streamInfo struct {
 type streamKnown struct {
 	checkpoints           *checkpoints
 	info, options, binlog []byte
-	redo                  []byte  // the first bytes of the redo log
-	slave                 []byte  // a replica's place in its source's history
-	innodb                nameSet // .frm files of InnoDB tables
-	partitions            nameSet // their partitions
+	redo                  []byte                // the first bytes of the redo log
+	slave                 []byte                // a replica's place in its source's history
+	innodb                nameSet               // .frm files of InnoDB tables
+	partitions            nameSet               // their partitions
+	defs                  map[string]definition // of every table, by its name
+	parts                 map[string][]string   // its partitions
 	links                 []string
 	unlisted              bool // the pages of some delta are not in the index
 }
@@ -65,6 +67,7 @@ func (s *stream) learn(f *streamFile) error {
 		}
 	case ".frm":
 		s.know.frm(f)
+		s.know.define(f)
 	case ".par":
 		s.know.par(f)
 	case ".isl":

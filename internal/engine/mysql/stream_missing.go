@@ -32,6 +32,7 @@ func (k *streamKnown) par(f *streamFile) {
 	for name := range bytes.SplitSeq(f.body, []byte{0}) {
 		k.partitions.add(partition(table, string(name)))
 	}
+	k.defineParts(table, f.body)
 }
 
 // partition is a partition's name as it is remembered.

@@ -1,0 +1,82 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cofferdb/coffer"
+)
+
+// checkComplete refuses a backup that has a table's definition and not the rest of
+// it, unless the server has no more than that itself: a table whose tablespace was
+// discarded, or lies in the system tablespace, or whose files are lost.
+func (r *run) checkComplete(ctx context.Context) error {
+	const op = "look for lost tables"
+	all := r.stream.incomplete()
+	if len(all) == 0 {
+		return nil
+	}
+	own, err := r.client.ownSpaces(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		there, err := r.there(l, own)
+		if err != nil {
+			return coffer.Wrap(op, err)
+		}
+		if there {
+			return coffer.E(coffer.KindTool, op, "table %s was made, moved or imported while the backup ran, and only its definition is in it", l.table).
+				WithHint("take the backup again while no DDL runs on this table")
+		}
+	}
+	return nil
+}
+
+// there says whether the server has what the backup lacks of a table. If the table is
+// gone by now nobody can tell, and it counts as there.
+func (r *run) there(l lost, own map[string]bool) (bool, error) {
+	dir := r.sight.facts.DataDir
+	if _, err := os.Lstat(filepath.Join(dir, l.table+".frm")); errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	} else if err != nil {
+		return false, err
+	}
+	if l.innodb {
+		return own[strings.ToLower(l.file)], nil
+	}
+	for _, ext := range l.exts {
+		_, err := os.Stat(filepath.Join(dir, l.file+ext))
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// ownSpaces are the names, in small letters, of InnoDB's tables that have a
+// tablespace of their own.
+func (c *client) ownSpaces(ctx context.Context) (map[string]bool, error) {
+	rows, err := c.db.QueryContext(ctx, `SELECT t.NAME FROM information_schema.INNODB_SYS_TABLES t
+		JOIN information_schema.INNODB_SYS_TABLESPACES s ON s.SPACE = t.SPACE WHERE t.SPACE > 0`)
+	if err != nil {
+		return nil, c.failed(ctx, err)
+	}
+	defer rows.Close()
+	own := make(map[string]bool)
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, c.failed(ctx, err)
+		}
+		own[strings.ToLower(name)] = true
+	}
+	return own, c.failed(ctx, rows.Err())
+}
