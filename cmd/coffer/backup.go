@@ -17,6 +17,7 @@ type backupCmd struct {
 	Show   backupShowCmd   `cmd:"" help:"Show one backup with its sizes, position and verdict."`
 	Events backupEventsCmd `cmd:"" help:"Show what happened while a backup was made."`
 	Wait   backupWaitCmd   `cmd:"" help:"Follow a backup to its end."`
+	Tables backupTablesCmd `cmd:"" help:"List the tables of a backup and their sizes; no data is read."`
 	Verify backupVerifyCmd `cmd:"" help:"Read every part and frame of a backup and check their sums."`
 	Cancel backupCancelCmd `cmd:"" help:"Stop a running backup."`
 	Delete backupDeleteCmd `cmd:"" help:"Delete a backup from the store."`

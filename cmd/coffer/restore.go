@@ -21,6 +21,7 @@ type restoreCmd struct {
 	Databases []string `name:"database" placeholder:"NAME" help:"Of a dump restore this database only; may be given more than once."`
 	Method    string   `enum:"auto,merged,step-by-step" default:"auto" help:"How a chain is restored (${enum}): merged reads of each backup only what is used and prepares once; auto is merged wherever every link allows it."`
 	NoWait    bool     `help:"Do not follow the restore."`
+	tableFlags
 	replicaFlags
 }
 
@@ -33,6 +34,8 @@ Examples:
   coffer restore 6a1f… --name shop-copy --port 13306
   coffer restore 6a1f… --to /srv/files
   coffer restore 6a1f… --database shop
+  coffer restore 6a1f… --table shop.orders
+  coffer restore 6a1f… --table shop.orders --dump /srv/orders.sql
   coffer restore 6a1f… --replica-of 10.0.0.5:3306 --start --replica-credentials repl.cnf
 
 ` + exitHelp
@@ -104,6 +107,12 @@ func (r restored) replicaText(w io.Writer) {
 
 // Run shows the plan, starts the restore and follows it.
 func (c *restoreCmd) Run(e *environment) error {
+	if one, err := c.given(); one || err != nil {
+		if err != nil {
+			return err
+		}
+		return c.runTable(e)
+	}
 	cl, err := e.client()
 	if err != nil {
 		return err
