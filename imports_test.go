@@ -21,9 +21,9 @@ var mayImport = map[string]string{
 
 	// roles
 	"internal/api":         ". trove rest internal/auth internal/bus internal/message internal/plan internal/records",
-	"internal/taskmanager": ". internal/archive internal/bus internal/message internal/plan internal/records internal/settle internal/retry internal/trovestore",
+	"internal/taskmanager": ". internal/archive internal/bus internal/engine internal/layers internal/message internal/plan internal/records internal/settle internal/retry internal/stored internal/trovestore",
 	"internal/conductor":   ". internal/bus internal/message internal/records internal/settle",
-	"internal/agent":       ". internal/archive internal/bus internal/codec internal/engine internal/host internal/message internal/plan internal/retry internal/store internal/trovestore",
+	"internal/agent":       ". internal/archive internal/bus internal/codec internal/engine internal/host internal/message internal/plan internal/retry internal/store internal/stored internal/trovestore",
 
 	// a role's two halves on Trove's own protocol
 	"internal/trovelink": ". internal/bus internal/codec internal/engine internal/message internal/records internal/retry",
@@ -44,6 +44,7 @@ var mayImport = map[string]string{
 	"internal/config": ". internal/engine",
 
 	"internal/layers": ". internal/engine xbstream",
+	"internal/stored": ". internal/archive internal/engine",
 
 	// adapters
 	"internal/store/file":   ". internal/retry internal/store",

@@ -2,9 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
-	"io"
-	"iter"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -16,6 +13,7 @@ import (
 	"github.com/cofferdb/coffer/internal/host"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/plan"
+	"github.com/cofferdb/coffer/internal/stored"
 )
 
 // Host runs restored servers on this machine.
@@ -53,7 +51,7 @@ func (a *Agent) restore(ctx context.Context, o message.Order, e *entry, d *diary
 	}
 	method := o.Chain[0].Method
 	if l, ok := layers[0].(layer); ok {
-		method = l.a.Manifest().Method
+		method = l.Archive.Manifest().Method
 	}
 	if eng, err = with(eng, method); err != nil {
 		return ended{}, coffer.Wrap("choose the engine", err)
@@ -201,39 +199,13 @@ func (a *Agent) makeServer(ctx context.Context, o message.Order, d *diary, eng e
 }
 
 // layer is an archive as an engine reads it.
-type layer struct {
-	a *archive.Archive
-}
-
-func (l layer) Backup() coffer.BackupID   { return l.a.Manifest().Backup }
-func (l layer) Position() coffer.Position { return l.a.Manifest().Position }
-func (l layer) PlainBytes() int64         { return l.a.Manifest().Sizes.Plain }
-
-func (l layer) Stream(ctx context.Context) (io.ReadCloser, error) { return l.a.Stream(ctx) }
-
-func (l layer) Range(ctx context.Context, off, n int64) (io.ReadCloser, error) {
-	return l.a.Range(ctx, off, n)
-}
-
-func (l layer) Entries(ctx context.Context) iter.Seq2[engine.Entry, error] {
-	return func(yield func(engine.Entry, error) bool) {
-		for raw, err := range l.a.Entries(ctx) {
-			var e engine.Entry
-			if err == nil {
-				err = json.Unmarshal(raw, &e)
-			}
-			if !yield(e, err) || err != nil {
-				return
-			}
-		}
-	}
-}
+type layer struct{ stored.Layer }
 
 // closeAll ends the archives; what they may say by then is of no use.
 func closeAll(layers []engine.Layer) {
 	for _, l := range layers {
 		if l, ok := l.(layer); ok {
-			_ = l.a.Close()
+			_ = l.Close()
 		}
 	}
 }
@@ -243,7 +215,7 @@ func layersDatastore(layers []engine.Layer) *coffer.Datastore {
 	if !ok {
 		return nil
 	}
-	ds := l.a.Manifest().Datastore
+	ds := l.Archive.Manifest().Datastore
 	return &ds
 }
 
@@ -273,7 +245,7 @@ func (a *Agent) layers(ctx context.Context, o message.Order) (out []engine.Layer
 		if err != nil {
 			return out, 0, coffer.Wrap("open backup "+string(l.Backup), err)
 		}
-		out = append(out, layer{ar})
+		out = append(out, layer{stored.Layer{Archive: ar}})
 		if err := ar.Check(ctx); err != nil {
 			return out, 0, coffer.Wrap("look at backup "+string(l.Backup), err)
 		}

@@ -31,7 +31,7 @@ const tableDirPrefix = ".coffer-table-"
 
 // Stored says where plain bytes lie in what is stored.
 func (l layer) Stored(ctx context.Context, off, n int64) (from, to int64, err error) {
-	return l.a.Stored(ctx, off, n)
+	return l.Archive.Stored(ctx, off, n)
 }
 
 var _ engine.Locator = layer{}
@@ -166,7 +166,7 @@ func (a *Agent) tableEngine(chain []engine.Layer, conn coffer.Conn, t coffer.Tab
 	eng, err := a.Engines.Engine(conn)
 	if err == nil {
 		if l, ok := chain[0].(layer); ok {
-			eng, err = with(eng, l.a.Manifest().Method)
+			eng, err = with(eng, l.Archive.Manifest().Method)
 		}
 	}
 	if err != nil {

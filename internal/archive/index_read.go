@@ -160,6 +160,10 @@ func (a *Archive) Entries(ctx context.Context) iter.Seq2[json.RawMessage, error]
 			yield(nil, err)
 			return
 		}
+		if t.raw == nil { // it was rebuilt
+			yield(nil, coffer.E(coffer.KindUnsupported, "read the index", "backup %s has none that could be used", a.m.Backup))
+			return
+		}
 		for line, err := range t.lines() {
 			switch {
 			case err != nil:

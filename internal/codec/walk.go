@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/binary"
 	"io"
+	"iter"
 
 	"github.com/cofferdb/coffer"
 )
@@ -18,6 +19,23 @@ const (
 	blockReserved = 3
 	maxBlock      = 128 << 10
 )
+
+// Frames yields the stored bytes of one frame of a zstd stream after another, found
+// by their headers; they are good until the next. What follows no frame's edge is
+// KindCorrupt.
+func Frames(src io.Reader) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		w := &walker{src: src, max: maxStored}
+		var buf []byte
+		for {
+			var err error
+			buf, _, err = w.next(buf)
+			if err == io.EOF || !yield(buf, err) || err != nil {
+				return
+			}
+		}
+	}
+}
 
 // A frameSource yields the stored bytes of one frame after another, with the
 // plain length where it is known (else -1). buf's memory is used if it fits.

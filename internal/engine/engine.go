@@ -177,6 +177,13 @@ type Target struct {
 	Sealed func(at time.Time) error
 }
 
+// Rebuilder is a layer whose index, where it cannot be used, can be made anew.
+type Rebuilder interface {
+	// Rebuild reads the whole stream into plain, with all that Stream checks. Then
+	// Range works; Entries still does not: the file table is for the engine to make.
+	Rebuild(ctx context.Context, plain io.Writer) error
+}
+
 // Layer is one backup of a chain as a restore reads it.
 type Layer interface {
 	Backup() coffer.BackupID

@@ -130,6 +130,9 @@ func (t *TaskManager) verify(ctx context.Context, job coffer.Job, p *progress) e
 		return err
 	}
 	rep, verr := t.readAll(ctx, place, b, ids, p)
+	if verr == nil {
+		verr = t.lookAtChain(ctx, b)
+	}
 	if verr != nil && !coffer.IsKind(verr, coffer.KindCorrupt, coffer.KindNotFound) {
 		return coffer.Wrap("verify the backup", verr) // nobody can tell now: no verdict
 	}

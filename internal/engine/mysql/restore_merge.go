@@ -66,7 +66,7 @@ func (r *restorer) advance() func(int64) {
 }
 
 // join plans the merge. KindUnsupported says why the chain must be restored step by
-// step. The page lists wait in a file without a name.
+// step, KindCorrupt that no way would do. The page lists wait in a file without a name.
 func (r *restorer) join(ctx context.Context, chain []engine.Layer) (*layers.Plan, *os.File, error) {
 	system, err := systemFiles(chain[len(chain)-1].Position().DataFilePath)
 	if err != nil {
@@ -77,6 +77,9 @@ func (r *restorer) join(ctx context.Context, chain []engine.Layer) (*layers.Plan
 		return nil, nil, coffer.Wrap("make room for the page lists", err)
 	}
 	p, err := layers.Join(ctx, chain, system, spool)
+	if err == nil {
+		err = p.Check(ctx)
+	}
 	if err != nil {
 		spool.Close()
 		return nil, nil, err
@@ -110,20 +113,53 @@ func (r *restorer) chosen(ctx context.Context, chain []engine.Layer) error {
 	if len(chain) == 1 {
 		return r.run(ctx, chain)
 	}
-	if way == engine.Merged {
-		p, spool, err := r.join(ctx, chain)
-		if err == nil {
-			defer spool.Close()
-			r.tell(way, reason)
-			return coffer.Wrap("join the backups", r.merge(ctx, chain, p))
+	if way == engine.Stepwise {
+		if err := r.lost(ctx, chain, positions); err != nil {
+			return err
 		}
-		if !coffer.IsKind(err, coffer.KindUnsupported) || r.target.Way == engine.Merged || coffer.Applicable(positions) != nil {
-			return coffer.Wrap("join the backups", err)
-		}
-		way, reason = engine.Stepwise, err.Error()
+		return r.stepwise(ctx, chain, reason)
 	}
-	r.tell(way, reason)
+	listed := make([]engine.Layer, len(chain))
+	for i, l := range chain {
+		var done func()
+		if listed[i], done, err = r.listed(ctx, l); err != nil {
+			return err
+		}
+		defer done()
+	}
+	p, spool, err := r.join(ctx, listed)
+	if err == nil {
+		defer spool.Close()
+		r.tell(way, reason)
+		return coffer.Wrap("join the backups", r.merge(ctx, listed, p))
+	}
+	if !coffer.IsKind(err, coffer.KindUnsupported) || r.target.Way == engine.Merged || coffer.Applicable(positions) != nil {
+		return coffer.Wrap("join the backups", err)
+	}
+	return r.stepwise(ctx, chain, err.Error())
+}
+
+func (r *restorer) stepwise(ctx context.Context, chain []engine.Layer, reason string) error {
+	r.tell(engine.Stepwise, reason)
 	return r.run(ctx, chain)
+}
+
+// lost refuses a chain of which the indexes say that pages are in none of its
+// backups: applied step by step it would be no better, and the tool says nothing.
+func (r *restorer) lost(ctx context.Context, chain []engine.Layer, positions []coffer.Position) error {
+	for _, p := range positions {
+		if !p.PageLists {
+			return nil
+		}
+	}
+	_, spool, err := r.join(ctx, chain)
+	if err == nil {
+		return spool.Close()
+	}
+	if coffer.IsKind(err, coffer.KindCorrupt) {
+		return coffer.Wrap("look for what the backups lack", err)
+	}
+	return nil
 }
 
 // tell says which way is taken, and why.

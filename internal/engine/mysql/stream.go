@@ -59,6 +59,7 @@ type stream struct {
 	parent chain // base.Summary, read
 	bad    error // why it could not be
 	stock  bool  // refuse what only a merge restores
+	again  bool  // the stream is a stored one: it is read for its index alone
 }
 
 const opStream = "follow the backup stream"

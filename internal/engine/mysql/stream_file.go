@@ -53,7 +53,7 @@ func (s *stream) fileOf(c xbstream.Chunk) (*streamFile, error) {
 	if again && c.Flags&xbstream.Rewrite == 0 {
 		return nil, coffer.E(coffer.KindTool, "file "+c.Path, "the tool sent it twice, without saying that it replaces the first")
 	}
-	f := &streamFile{name: c.Path, kind: kindOf(c.Path), flags: c.Flags, held: c.Path == checkpointsFile}
+	f := &streamFile{name: c.Path, kind: kindOf(c.Path), flags: c.Flags, held: c.Path == checkpointsFile && !s.again}
 	switch c.Path {
 	case checkpointsFile, binlogFile, optionsFile, slaveFile, "xtrabackup_galera_info":
 		f.limit, f.inline = maxControl, true

@@ -80,14 +80,8 @@ func (s *stream) learn(f *streamFile) error {
 
 // finish says whether the stream is a whole backup, and what it has told.
 func (s *stream) finish() (streamInfo, error) {
-	if s.err != nil {
-		return streamInfo{}, s.err
-	}
-	if len(s.head) > 0 || s.left > 0 {
-		return streamInfo{}, coffer.E(coffer.KindTool, opStream, "the tool's output ends inside a chunk")
-	}
-	if err := s.order.End(); err != nil {
-		return streamInfo{}, coffer.E(coffer.KindTool, opStream, "%w", err)
+	if err := s.ended(); err != nil {
+		return streamInfo{}, err
 	}
 	for name, got := range map[string]bool{
 		checkpointsFile: s.know.checkpoints != nil, redoFile: s.know.redo != nil,
@@ -113,6 +107,20 @@ func (s *stream) finish() (streamInfo, error) {
 	var err error
 	info.Summary, info.MergeOnly, err = s.settle(info)
 	return info, err
+}
+
+// ended says whether the stream stopped where one may.
+func (s *stream) ended() error {
+	if s.err != nil {
+		return s.err
+	}
+	if len(s.head) > 0 || s.left > 0 {
+		return coffer.E(coffer.KindTool, opStream, "the tool's output ends inside a chunk")
+	}
+	if err := s.order.End(); err != nil {
+		return coffer.E(coffer.KindTool, opStream, "%w", err)
+	}
+	return nil
 }
 
 // settle gives the tablespaces their names in the end, and compares them with the
