@@ -153,8 +153,8 @@ func (s *synthesis) summary() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// asFull is xtrabackup_checkpoints as a full has it, from the last link's.
-func asFull(b []byte, links int) ([]byte, error) {
+// fullCheckpointsOf is xtrabackup_checkpoints as a full has it, from the last link's.
+func fullCheckpointsOf(b []byte, links int) ([]byte, error) {
 	c, err := parseCheckpoints(b)
 	if err != nil {
 		return nil, err

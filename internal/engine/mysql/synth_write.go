@@ -216,7 +216,7 @@ func (f *rewritten) WriteAt(p []byte, _ int64) (int, error) {
 
 // Truncate puts a full's words in their place.
 func (f *rewritten) Truncate(int64) error {
-	text, err := asFull(f.text, f.b.links)
+	text, err := fullCheckpointsOf(f.text, f.b.links)
 	if err != nil {
 		return err
 	}
