@@ -23,6 +23,7 @@ type Backup struct {
 	Container string            `json:"container"`
 	Location  string            `json:"location,omitempty"`
 	Manifest  string            `json:"manifest_sha256,omitempty"`
+	Origin    coffer.Origin     `json:"origin,omitempty"` // "trove": brought in; manifest_sha256 is of its stored bytes
 	Key       coffer.KeyID      `json:"key_id,omitempty"`
 	Position  coffer.Position   `json:"position"`
 	Sizes     coffer.Sizes      `json:"sizes"`

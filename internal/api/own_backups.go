@@ -13,7 +13,7 @@ func ownBackupView(b coffer.Backup, failed *rest.Error) rest.Backup {
 	v := rest.Backup{
 		ID: b.ID, Project: b.Project, Instance: b.Instance, Name: b.Name, State: b.State, Parent: b.Parent, Root: b.Root,
 		Depth: b.Depth, Type: b.Type, Method: b.Method, Datastore: b.Datastore, Store: b.Store, Container: b.Container,
-		Location: b.Location, Manifest: b.Manifest, Key: b.Key, Position: b.Position, Sizes: b.Sizes, Refs: b.Refs, Pins: b.Pins,
+		Location: b.Location, Manifest: b.Manifest, Origin: b.Origin, Key: b.Key, Position: b.Position, Sizes: b.Sizes, Refs: b.Refs, Pins: b.Pins,
 		Dying: b.Dying, Deleting: b.Deleting, Error: failed,
 		CreatedAt: b.Created.UTC(), UpdatedAt: b.Updated.UTC(), EndedAt: orNilTime(b.Ended),
 	}

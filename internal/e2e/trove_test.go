@@ -1,0 +1,179 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/client"
+	"github.com/cofferdb/coffer/internal/host"
+	"github.com/cofferdb/coffer/internal/testenv"
+	"github.com/cofferdb/coffer/rest"
+)
+
+// troveKey is what old agents of Trove have encrypted with.
+const troveKey = "default_aes_cbc_key"
+
+// oldBackup is one that stock tools have written as Trove does.
+type oldBackup struct {
+	id, location, sum, lsn string
+	before, after          time.Time
+}
+
+// shape is how one of Trove's eras wrote.
+type shape struct{ era, form, kdf string }
+
+func (s shape) String() string {
+	return strings.Trim(s.era+" "+s.form+" "+strings.ReplaceAll(s.kdf, " ", ""), " ")
+}
+
+// trovely makes a world whose server reads what Trove has written into a Swift of its own.
+func trovely(t *testing.T, bytes int64) (*world, farStore) {
+	t.Helper()
+	testenv.Need(t, "mariadb-backup", "openssl", "gzip", "curl", "bash")
+	f := ownSwift(t)
+	f.section += fmt.Sprintf("trove_key_file = %q\n", secretFile(t, troveKey))
+	w := newWorld(t, newDatabase(t, bytes, true))
+	w.on(f)
+	return w, f
+}
+
+// trove writes one backup by the command lines of Trove's guests.
+func (w *world) trove(f farStore, s shape, parent oldBackup) oldBackup {
+	w.t.Helper()
+	script, err := filepath.Abs("testdata/trove-backup.sh")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b := oldBackup{id: coffer.NewUUID(), before: time.Now()}
+	cmd := exec.Command("bash", script)
+	cmd.Dir = w.t.TempDir()
+	cmd.Env = append(os.Environ(), "ERA="+s.era, "FORM="+s.form, "KDF="+s.kdf, "ID="+b.id, "PIECE=1048576", "CONTAINER=database_backups",
+		"PARENT="+parent.location, "PARENT_SUM="+parent.sum, "LSN="+parent.lsn, "KEY="+troveKey,
+		"SERVER=--defaults-file="+w.db.CredentialsFile+" --datadir="+w.db.DataDir+" --socket="+w.db.Socket)
+	for _, v := range f.login {
+		for from, to := range map[string]string{"ST_AUTH": "AUTH", "ST_USER": "AUTH_USER", "ST_KEY": "AUTH_KEY"} {
+			if rest, ok := strings.CutPrefix(v, from+"="); ok {
+				cmd.Env = append(cmd.Env, to+"="+rest)
+			}
+		}
+	}
+	var failed strings.Builder
+	cmd.Stderr = &failed
+	out, err := cmd.Output()
+	b.after = time.Now()
+	if n, serr := fmt.Sscan(string(out), &b.location, &b.sum, &b.lsn); err != nil || n != 3 {
+		log, _ := os.ReadFile(filepath.Join(cmd.Dir, "tool.log"))
+		w.t.Fatalf("write %v: %v, %v\n%s%s\n%s", s, err, serr, out, failed.String(), log[max(0, len(log)-2000):])
+	}
+	return b
+}
+
+// imports brings a backup in by the command; want is the state that it ends in.
+func (w *world) imports(b oldBackup, want coffer.State, more ...string) rest.Backup {
+	w.t.Helper()
+	w.cli(nil, append([]string{"backup", "import", b.location, "--name", "old"}, more...)...)
+	page, _, err := w.cl.Backups(w.t.Context(), client.BackupQuery{Limit: 1000})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, row := range page {
+		if row.LocationRef == nil || *row.LocationRef != b.location {
+			continue
+		}
+		got := w.show(coffer.BackupID(row.ID))
+		if got.State != want {
+			w.t.Errorf("the import of %s is %s: %+v", b.location, got.State, got.Error)
+		}
+		return got
+	}
+	w.t.Fatalf("no row of %s", b.location)
+	return rest.Backup{}
+}
+
+// TestTroveBackups: an encrypted static large object and an increment onto it in a
+// dynamic one, written by stock tools as Trove did, are brought in by the increment's
+// location alone, restored into a running server, and verified; a changed object is not
+// good any more, and a delete leaves Trove's objects where they are.
+func TestTroveBackups(t *testing.T) {
+	t.Parallel()
+	w, f := trovely(t, 4<<20)
+	full := w.trove(f, shape{"slo", "xbstream.gz.enc", "-md md5"}, oldBackup{})
+	inc := w.trove(f, shape{"dlo", "xbstream.gz", ""}, full)
+	b := w.imports(inc, coffer.Completed)
+	parent := w.imports(full, coffer.Completed)
+	if b.Parent != parent.ID || string(parent.ID) != full.id || b.Depth != 1 || b.Origin != coffer.OriginTrove || parent.Verified == nil {
+		t.Fatalf("the chain is %+v onto %+v", b, parent)
+	}
+	var out struct{ Instance rest.Instance }
+	if code := w.cli(&out, "restore", string(b.ID), "--name", "copy"); code != 0 {
+		t.Fatalf("restore: exit %d", code)
+	}
+	db, err := host.OpenDB(out.Instance.Conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	w.db.same(t, db, inc.before, inc.after)
+	w.verified(b.ID)
+
+	segment := inc.id + "_00000000"
+	if err := f.all.Delete(t.Context(), segment); err != nil {
+		t.Fatal(err)
+	}
+	if code := w.cli(nil, "backup", "verify", string(b.ID)); code == 0 {
+		t.Error("a backup of which a segment is gone verifies")
+	}
+	if code := w.cli(nil, "restore", string(b.ID), "--to", w.dir+"/broken"); code == 0 {
+		t.Error("a backup of which a segment is gone restores")
+	}
+	if code := w.cli(nil, "backup", "delete", string(parent.ID), "--force"); code != 0 {
+		t.Errorf("delete: exit %d", code)
+	}
+	if _, err := f.all.Stat(t.Context(), full.id+".xbstream.gz.enc"); err != nil {
+		t.Errorf("the delete has taken Trove's object: %v", err)
+	}
+}
+
+// TestHeavyTroveBackups is the matrix of eras, forms and key derivations, each a full and
+// an increment.
+func TestHeavyTroveBackups(t *testing.T) {
+	heavy(t)
+	w, f := trovely(t, 4<<20)
+	var shapes []shape
+	for _, era := range []string{"dlo", "slo", "slo-bare", "single"} {
+		for _, form := range []string{"xbstream", "xbstream.gz"} {
+			shapes = append(shapes, shape{era, form, ""})
+		}
+		for _, kdf := range []string{"-md md5", "-md sha256", "-md sha512 -pbkdf2 -iter 10000"} {
+			shapes = append(shapes, shape{era, "xbstream.gz.enc", kdf})
+		}
+	}
+	for i, s := range shapes {
+		full := w.trove(f, s, oldBackup{})
+		inc := w.trove(f, s, full)
+		var got rest.Backup
+		if s.era == "slo-bare" { // nothing but Trove's database knows the parent
+			w.imports(inc, coffer.Failed)
+			parent := w.imports(full, coffer.Completed)
+			got = w.imports(inc, coffer.Completed, "--parent", string(parent.ID))
+		} else {
+			got = w.imports(inc, coffer.Completed)
+		}
+		if got.Depth != 1 {
+			t.Errorf("%v: the increment's depth is %d", s, got.Depth)
+		}
+		dir := fmt.Sprintf("%s/old%d", w.dir, i)
+		if code := w.cli(nil, "restore", string(got.ID), "--to", dir); code != 0 {
+			t.Errorf("%v: restore: exit %d", s, code)
+			continue
+		}
+		w.db.equals(t, dir, inc.before, inc.after)
+		os.RemoveAll(dir)
+	}
+}
