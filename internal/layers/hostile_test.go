@@ -223,3 +223,33 @@ func TestTwoOfOne(t *testing.T) {
 		refusedWith(t, what, c.words, c.chain...)
 	}
 }
+
+// TestShortCompressedTable: a server makes a tablespace of compressed rows longer than
+// its first page tells, and does not take a shorter one.
+func TestShortCompressedTable(t *testing.T) {
+	t.Parallel()
+	const small = 4 << 10
+	content, runs := append([]byte("XTRA"), bytes.Repeat([]byte{0xff}, small-4)...), layers.Runs{}
+	for n := range uint32(2) {
+		b := make([]byte, small)
+		binary.BigEndian.PutUint32(b[4:], n)
+		binary.BigEndian.PutUint32(b[34:], 7)
+		if n == 0 {
+			binary.BigEndian.PutUint32(b[46:], 15)
+			binary.BigEndian.PutUint32(b[54:], 3<<1)
+		}
+		b[200] = 'z'
+		sealers()["crc32 of a compressed row's page"](b)
+		content = append(content, b...)
+		runs.Add(n)
+	}
+	id := uint32(7)
+	full := newFake("full").whole("ibdata1", 0, 4, 'f')
+	top := newFake("top").delta("ibdata1", 0, 4, '1').
+		file(engine.Entry{Name: "d/z.ibd.meta", Kind: engine.KindMeta, Space: &id, PageSize: small}, []byte("meta"))
+	top.entries = append(top.entries, engine.Entry{Name: "d/z.ibd.delta", Kind: engine.KindPages, Runs: runs.Take(true)})
+	top.file(engine.Entry{Name: "d/z.ibd.delta", Kind: engine.KindDelta, PageSize: small, Pages: 2, Page0: true, FSPSize: 15}, content)
+	if got, err := join(t, full, top); err != nil || len(got["d/z.ibd"]) != 4 { // told by 16 KiB
+		t.Errorf("%v, %d times 16 KiB", err, len(got["d/z.ibd"]))
+	}
+}

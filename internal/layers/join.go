@@ -218,8 +218,17 @@ func (o *output) length() {
 		}
 		pages = max(pages, end)
 	}
+	if o.system == 0 && o.pageSize < fullPage { // compressed rows: FSP_SIZE may be less than the server makes the file
+		pages = max(pages, leastPages*fullPage/o.pageSize)
+	}
 	o.size = pages * o.pageSize
 }
+
+// A server of full pages makes a tablespace of so many, and takes none that is shorter.
+const (
+	fullPage   = 16 << 10
+	leastPages = 4
+)
 
 // cut says whether a source is older than the one that tells the size: what it has
 // behind that size was truncated since.
