@@ -95,7 +95,7 @@ type lab struct {
 	rnd     *rand.Rand
 	tables  map[name]*table
 	columns int  // made so far
-	inno    bool // leave the tables of other engines alone
+	inno    bool // leave the tables of other engines alone, and import nothing
 }
 
 func newLab(seed uint64) *lab {

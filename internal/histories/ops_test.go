@@ -143,7 +143,8 @@ func isInno(t *table) bool { return t.shape.inno }
 
 // change writes all of the large table anew, and so an undo tablespace full.
 func (l *lab) change() []step {
-	return []step{{rows: fmt.Sprintf("UPDATE %s SET v = v + 1, s = REPEAT(MD5(id + %d), 75)", bulkName.sql(), l.rnd.IntN(1000)), touches: []name{bulkName}}}
+	one := fmt.Sprintf("UPDATE %s SET v = v + 1, s = REPEAT(MD5(id + v + %d), 75)", bulkName.sql(), l.rnd.IntN(1000))
+	return []step{{rows: strings.Repeat(one+"; ", 5) + one, touches: []name{bulkName}}}
 }
 
 func (l *lab) anyShape() shape {
@@ -369,7 +370,7 @@ func canLoad(t *table) bool {
 // load imports a copy of a table's tablespace into a new table.
 func (l *lab) load() []step {
 	n, ok := l.free()
-	if !ok || !n.plain() {
+	if !ok || !n.plain() || l.inno {
 		return nil
 	}
 	return l.on(canLoad, func(t *table) []step {
@@ -384,6 +385,9 @@ func (l *lab) load() []step {
 
 // reload imports a table's own earlier tablespace into it.
 func (l *lab) reload() []step {
+	if l.inno {
+		return nil
+	}
 	return l.on(canLoad, func(t *table) []step {
 		n := t.name
 		first := step{
