@@ -31,6 +31,7 @@ var mayImport = map[string]string{
 	// ideas that stand on others
 	"internal/settle":     ". internal/archive internal/records internal/retry internal/store",
 	"internal/catalogue":  ". internal/archive internal/retry internal/store",
+	"internal/trovedb":    ". internal/records internal/trovestore",
 	"internal/trovestore": ". internal/engine internal/store xbstream",
 	"internal/keyring":    ". internal/archive internal/codec internal/retry internal/store",
 	"internal/archive":    ". internal/codec internal/retry internal/store",
