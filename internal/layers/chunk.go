@@ -25,6 +25,17 @@ type proof struct {
 	sum  uint32
 }
 
+// proven is the piece with the header before it, and what holds it against that; a
+// piece of pages is as it was.
+func (p piece) proven() (piece, *proof) {
+	if p.head == 0 {
+		return p, nil
+	}
+	c := &proof{p: p}
+	p.plain, p.n = p.plain-p.head, p.n+p.head
+	return p, c
+}
+
 // take gives what of b belongs to the file.
 func (c *proof) take(b []byte) ([]byte, error) {
 	if k := min(len(b), int(c.p.head)-len(c.head)); k > 0 {

@@ -62,8 +62,15 @@ func (p *Plan) consume(ctx context.Context, steps <-chan step, a *fetcher, opt O
 				return err
 			}
 		}
-		at := s.plain - s.from.off
-		if err := out.add(opt, s.o, s.at, s.from.buf[at:at+s.n], s.delta); err != nil {
+		b := s.from.buf[s.plain-s.from.off:][:s.n]
+		if s.check != nil {
+			s.at = s.check.p.at + s.check.n
+			var err error
+			if b, err = s.check.take(b); err != nil {
+				return coffer.Wrap("file "+s.o.name, err)
+			}
+		}
+		if err := out.add(opt, s.o, s.at, b, s.delta); err != nil {
 			return err
 		}
 	}
@@ -81,7 +88,8 @@ func (p *Plan) consume(ctx context.Context, steps <-chan step, a *fetcher, opt O
 // step is a piece, or a part of one, that lies in one range.
 type step struct {
 	piece
-	from *fetch
+	from  *fetch
+	check *proof // of the piece that it is of; nil for pages
 }
 
 // fetch is one range of a layer on its way.
@@ -145,12 +153,13 @@ func (a *fetcher) plan(steps chan<- step) error {
 		if err != nil || !more {
 			return err
 		}
-		for p := a.look.queue[0]; p.n > 0; {
+		p, check := a.look.queue[0].proven()
+		for p.n > 0 {
 			f, err := a.of(p)
 			if err != nil {
 				return err
 			}
-			s := step{p, f}
+			s := step{p, f, check}
 			s.n = min(p.n, f.end()-p.plain)
 			select {
 			case steps <- s:
@@ -202,7 +211,7 @@ func (w *worker) span(p piece) int64 {
 		if q.layer != p.layer {
 			continue
 		}
-		if q.plain < hi || q.plain-hi > gap || q.plain-p.plain >= w.size {
+		if at := q.plain - q.head; at < hi || at-hi > gap || at-p.plain >= w.size {
 			break
 		}
 		hi = min(q.plain+q.n, p.plain+w.size)

@@ -167,11 +167,7 @@ func (w *worker) fill(next func() (piece, error, bool)) (bool, error) {
 
 // copy moves one piece into its output.
 func (w *worker) copy(p piece) error {
-	var check *proof
-	if p.head > 0 {
-		check = &proof{p: p}
-		p.plain, p.n = p.plain-p.head, p.n+p.head
-	}
+	p, check := p.proven()
 	for p.n > 0 {
 		if w.ctx.Err() != nil {
 			return context.Cause(w.ctx)
