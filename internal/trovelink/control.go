@@ -102,6 +102,9 @@ var _ bus.Bus = (*over)(nil)
 // Cast implements bus.Bus.
 func (o *over) Cast(ctx context.Context, to bus.Target, method string, body any) error {
 	id, ok := strings.CutPrefix(to.Topic, message.GuestAgent("").Topic)
+	if method == message.Forget.Name {
+		id, ok = strings.CutPrefix(to.Topic, message.HostAgent("").Topic)
+	}
 	if !ok {
 		return o.Bus.Cast(ctx, to, method, body)
 	}
@@ -110,7 +113,7 @@ func (o *over) Cast(ctx context.Context, to bus.Target, method string, body any)
 		return o.Bus.Cast(ctx, to, method, body)
 	}
 	if method != message.Start.Name {
-		return nil // Trove knows no cancel: the backup goes on to its end
+		return nil // Trove knows no cancel, the backup goes on to its end; nor a forget
 	}
 	ref, ok := body.(message.JobRef)
 	if !ok {

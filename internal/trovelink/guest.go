@@ -34,6 +34,7 @@ type Guest struct {
 	// ContextOf is the context of the message that is handled: the bus's own.
 	ContextOf func(context.Context) map[string]json.RawMessage
 	Beat      time.Duration // between heartbeats; 0 is 30 s
+	StopWait  time.Duration // how long a stop waits for the backup that runs; 0 ends it at once
 	Now       func() time.Time
 	Log       *slog.Logger
 
@@ -46,9 +47,9 @@ type Guest struct {
 	work sync.WaitGroup
 }
 
-// Run serves until ctx ends and the backup that runs has ended, which it does at
-// once: it is FAILED then, and Trove is told now or at the next start. ready may be
-// nil.
+// Run serves until ctx ends, and then until the backup that runs has ended: no other
+// begins meanwhile. One that takes longer than StopWait is FAILED. Trove is told now,
+// or at the next start. ready may be nil.
 func (g *Guest) Run(ctx context.Context, ready func()) error {
 	g.Beat = cmp.Or(g.Beat, 30*time.Second)
 	if g.HTTP == nil {
@@ -64,15 +65,47 @@ func (g *Guest) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	defer g.work.Wait()
-	var wg errgroup.Group
+	asked, leave := context.WithCancel(ctx)
+	defer leave()
+	life, end := later(asked, g.StopWait)
+	defer end()
+	beats, quiet := context.WithCancel(context.WithoutCancel(ctx)) // as long as a backup runs
 	if old != nil {
 		g.busy = true
-		g.work.Go(func() { g.settle(ctx, old) })
+		g.work.Go(func() { g.settle(asked, old) })
 	}
-	wg.Go(func() error { return g.Bus.Serve(ctx, g.target(), g.mux(ctx).Serve, ready) })
-	wg.Go(func() error { g.beat(ctx); return nil })
+	var wg errgroup.Group
+	wg.Go(func() error {
+		defer quiet()
+		err := g.Bus.Serve(asked, g.target(), g.mux(asked, life).Serve, ready)
+		leave()
+		if ctx.Err() == nil {
+			end() // nobody has asked: what runs is not waited for
+		} else if g.runs() && g.StopWait > 0 {
+			g.Log.Warn("asked to stop: the backup that runs is finished first", "wait", g.StopWait)
+		}
+		g.work.Wait()
+		return err
+	})
+	wg.Go(func() error { g.beat(beats); return nil })
 	return wg.Wait()
+}
+
+// later is a context that ends a while after ctx does, or by its own end.
+func later(ctx context.Context, after time.Duration) (_ context.Context, end func()) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(after, cancel)
+		context.AfterFunc(out, func() { t.Stop() })
+	})
+	return out, func() { forget(); cancel() }
+}
+
+// runs reports whether a backup runs, or its end is still to be told.
+func (g *Guest) runs() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.busy
 }
 
 // target is where Trove's task managers reach a guest: its topic, and on it a server
@@ -83,11 +116,12 @@ func (g *Guest) target() bus.Target {
 	return t
 }
 
-// mux are the methods that are served. life outlives a handler.
-func (g *Guest) mux(life context.Context) bus.Mux {
+// mux are the methods that are served. What they begin runs until life ends, which is
+// a while after a stop was asked for.
+func (g *Guest) mux(asked, life context.Context) bus.Mux {
 	mux := bus.Mux{}
 	bus.Handle(mux, createBackup, func(ctx context.Context, a createArgs) (message.None, error) {
-		return message.None{}, g.create(ctx, life, a.BackupInfo)
+		return message.None{}, g.create(ctx, asked, life, a.BackupInfo)
 	})
 	yes := func(context.Context, bus.Message) (any, error) { return true, nil }
 	mux["rpc_ping"], mux["backup_required_for_replication"] = yes, yes

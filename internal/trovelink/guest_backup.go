@@ -13,7 +13,7 @@ import (
 
 // create accepts an order: when it returns, the order is on disk and the backup runs
 // on in the background. One that comes while another runs is FAILED.
-func (g *Guest) create(ctx, life context.Context, info BackupInfo) error {
+func (g *Guest) create(ctx, asked, life context.Context, info BackupInfo) error {
 	if err := checkID(info.ID); err != nil {
 		return err
 	}
@@ -26,8 +26,8 @@ func (g *Guest) create(ctx, life context.Context, info BackupInfo) error {
 	defer g.mu.Unlock()
 	if g.busy {
 		g.work.Go(func() {
-			g.update(life, r, Update{BackupID: info.ID, State: failed})
-			g.say(life, r, coffer.E(coffer.KindBusy, "take the backup", "another backup of this instance runs"))
+			g.update(asked, r, Update{BackupID: info.ID, State: failed})
+			g.say(asked, r, coffer.E(coffer.KindBusy, "take the backup", "another backup of this instance runs"))
 		})
 		return nil
 	}
@@ -35,16 +35,16 @@ func (g *Guest) create(ctx, life context.Context, info BackupInfo) error {
 		return err
 	}
 	g.busy = true
-	g.work.Go(func() { g.run(life, r, o) })
+	g.work.Go(func() { g.run(asked, life, r, o) })
 	return nil
 }
 
 // lastWords is how long a stop waits for the end to be reported.
 const lastWords = 10 * time.Second
 
-// run takes the backup and reports how it ended.
-func (g *Guest) run(ctx context.Context, r Request, o *order) {
-	end, err := g.backup(ctx, r, o.Info)
+// run takes the backup, until life ends, and reports how it ended.
+func (g *Guest) run(asked, life context.Context, r Request, o *order) {
+	end, err := g.backup(life, r, o.Info)
 	end.BackupID = o.Info.ID
 	good := err == nil
 	end.Success, end.State = &good, completed
@@ -56,12 +56,9 @@ func (g *Guest) run(ctx context.Context, r Request, o *order) {
 	if err := g.write(o); err != nil {
 		g.Log.Warn("could not keep how a backup ended", "backup", o.Info.ID, "err", err)
 	}
-	if ctx.Err() != nil {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-		defer stop()
-	}
-	g.finish(ctx, o)
+	words, stop := later(asked, lastWords)
+	defer stop()
+	g.finish(words, o)
 }
 
 // stream gives the engine's bytes to the compression. The archive's index is not
