@@ -31,7 +31,7 @@ type agentRunCmd struct {
 
 // Help is shown by --help.
 func (agentRunCmd) Help() string {
-	return `Runs an agent in a process of its own, with a state folder of its own: beside a database of any machine, over the RabbitMQ that the configuration names; or joined to a server of the same machine through the socket in the server's state folder. Asked to stop it finishes the backups that run, and begins none; a second signal ends it at once. Restored servers outlive it.
+	return `Runs an agent in a process of its own, with a state folder of its own: beside a database of any machine, over the RabbitMQ that the configuration names; or joined to a server of the same machine through the socket in the server's state folder. Asked to stop it finishes the backups that run, and begins none; a second signal ends it at once. Restored servers outlive it. With profile = "trove" in its configuration it is the guest agent of one instance of OpenStack's Trove.
 
 Examples:
   coffer agent --config /etc/coffer/coffer.toml
@@ -51,6 +51,10 @@ func (c *agentRunCmd) configure(e *environment) (cfg config.Config, where string
 	given(&cfg.Keys.IdentityFile, c.Identity)
 	if err := readable(cfg.Keys.IdentityFile); err != nil {
 		return cfg, "", err
+	}
+	if cfg.Agent.Profile == config.ProfileTrove && c.Server != "" {
+		return cfg, "", coffer.E(coffer.KindInvalid, "run an agent", "its configuration says that it works for Trove, and --server for Coffer's own server").
+			WithHint("leave out --server, or remove profile from [agent]")
 	}
 	if c.Server == "" {
 		e.home(cfg.Agent.State, string(agentHome()))
@@ -106,7 +110,11 @@ func (c *agentRunCmd) Run(e *environment) error {
 	defer p.close()
 	run := newProcess(p, s.Log)
 	run.say = func(context.Context) error {
-		e.serves("agent %s works for %s; state in %s", p.agent.ID, where, e.state)
+		name := "guest agent of Trove's instance " + s.Config.Bus.TroveInstance
+		if p.agent != nil {
+			name = "agent " + string(p.agent.ID)
+		}
+		e.serves("%s works for %s; state in %s", name, where, e.state)
 		return nil
 	}
 	return run.run(e.ctx, true)

@@ -10,23 +10,25 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/config"
 )
 
 type configImportCmd struct {
-	File    string `arg:"" type:"path" help:"Trove's configuration: trove.conf, or an agent's trove-guestagent.conf."`
-	Secrets string `type:"path" placeholder:"DIR" help:"Write passwords and keys into files of this folder (mode 0600); without it they are only named."`
+	Files   []string `arg:"" name:"file" type:"path" help:"Trove's configuration: trove.conf; or a guest's trove-guestagent.conf and guest_info.conf."`
+	Secrets string   `type:"path" placeholder:"DIR" help:"Write passwords and keys into files of this folder (mode 0600); without it they are only named."`
 }
 
 // Help is shown by --help.
 func (configImportCmd) Help() string {
-	return `Prints a configuration with what the options of Trove mean here: transport_url, control_exchange, [database] connection, keys of secure RPC, quota, container, region, listener. What a person must decide, and the options that have no meaning here, are said on standard error. Trove's own database is never used: the records are another one.
+	return `Prints a configuration with what the options of Trove mean here: transport_url, control_exchange, [database] connection, keys of secure RPC, quota, container, region, listener. What a person must decide, and the options that have no meaning here, are said on standard error. A guest's files become the configuration of an agent with profile = "trove". Trove's own database is never used: the records are another one.
 
 Examples:
   coffer config import /etc/trove/trove.conf > coffer.toml
   coffer config import /etc/trove/trove.conf --secrets /etc/coffer > /etc/coffer/coffer.toml
+  coffer config import /etc/trove/conf.d/trove-guestagent.conf /etc/trove/conf.d/guest_info.conf --secrets /etc/coffer > /etc/coffer/coffer.toml
 
 ` + exitHelp
 }
@@ -42,17 +44,12 @@ type importOut struct {
 
 // Run reads, writes the secrets, and prints.
 func (c *configImportCmd) Run(e *environment) error {
-	const op = "read Trove's configuration"
-	f, err := os.Open(c.File)
-	if errors.Is(err, fs.ErrNotExist) {
-		return coffer.E(coffer.KindNotFound, op, "there is no %s", c.File)
-	}
+	text, err := c.read()
 	if err != nil {
-		return coffer.E(coffer.KindForbidden, op, "%w", err)
+		return err
 	}
-	defer f.Close()
 	dir := cmp.Or(c.Secrets, filepath.Dir(defaultConfig))
-	im, err := config.ImportTrove(f, dir)
+	im, err := config.ImportTrove(strings.NewReader(text), dir)
 	if err != nil {
 		return err
 	}
@@ -61,7 +58,7 @@ func (c *configImportCmd) Run(e *environment) error {
 		path := filepath.Join(dir, name)
 		out.Files = append(out.Files, path)
 		if !out.Written {
-			out.ToDo = append(out.ToDo, "put the secret of "+c.File+" into "+path+" (mode 0600)")
+			out.ToDo = append(out.ToDo, "put the secret of "+strings.Join(c.Files, " or ")+" into "+path+" (mode 0600)")
 		} else if err := writeSecret(path, im.Secrets[name]); err != nil {
 			return err
 		}
@@ -72,6 +69,23 @@ func (c *configImportCmd) Run(e *environment) error {
 	out.tell(e.err)
 	_, err = io.WriteString(e.out, out.TOML)
 	return err
+}
+
+// read is all files as one: each begins in [DEFAULT] again.
+func (c *configImportCmd) read() (string, error) {
+	const op = "read Trove's configuration"
+	var all strings.Builder
+	for _, name := range c.Files {
+		b, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", coffer.E(coffer.KindNotFound, op, "there is no %s", name)
+		}
+		if err != nil {
+			return "", coffer.E(coffer.KindForbidden, op, "%w", err)
+		}
+		fmt.Fprintf(&all, "[DEFAULT]\n%s\n", b)
+	}
+	return all.String(), nil
 }
 
 // tell says beside the configuration what is not in it.

@@ -41,6 +41,9 @@ func (p *process) serve(name string, waits bool, run func(context.Context) error
 func (p *process) roles() {
 	if c := p.parts.conductor; c != nil {
 		p.serve("conductor", true, func(ctx context.Context) error { return c.Run(ctx, p.tell) })
+		if g := p.parts.control; g != nil {
+			p.serve("watch over guests", false, g.Run)
+		}
 	}
 	if t := p.parts.tasks; t != nil {
 		p.serve("task manager", true, func(ctx context.Context) error { return t.Run(ctx, p.tell) })
@@ -65,6 +68,9 @@ func (p *process) run(ctx context.Context, withAgent bool) error {
 			actx, leave := context.WithCancel(parts)
 			defer leave()
 			defer context.AfterFunc(ctx, leave)()
+			if g := p.parts.guest; g != nil {
+				return g.Run(actx, p.tell)
+			}
 			return p.parts.agent.Run(actx, p.tell)
 		}})
 	} else {

@@ -139,12 +139,7 @@ func (s *stopping) release() {
 // waits reports whether another connection waits for a backup stage.
 func (s *stopping) waits() bool {
 	s.t.Helper()
-	var n int
-	err := s.holder.QueryRowContext(s.t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'BACKUP STAGE START%' AND id <> CONNECTION_ID()").Scan(&n)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return n > 0
+	return waitsForStage(s.t, s.holder)
 }
 
 // ends waits for the server's end.

@@ -21,12 +21,12 @@ import (
 	"github.com/cofferdb/coffer/internal/records"
 	"github.com/cofferdb/coffer/internal/settle"
 	"github.com/cofferdb/coffer/internal/taskmanager"
+	"github.com/cofferdb/coffer/internal/trovelink"
 )
 
-// This file and its neighbours wire_bus.go, wire_enrol.go, wire_records.go and
-// wire_stores.go
-// alone name adapters: which store, which bus, which engine. A new one is a folder
-// of its own, a line there, and its contract's suite.
+// This file and its neighbours wire_bus.go, wire_enrol.go, wire_records.go,
+// wire_stores.go and wire_trove.go alone name adapters: which store, which bus, which
+// engine. A new one is a folder of its own, a line there, and its contract's suite.
 
 // settings are what the parts of one process are made from.
 type settings struct {
@@ -69,6 +69,8 @@ type parts struct {
 	tasks      *taskmanager.TaskManager
 	sweeps     *taskmanager.TaskManager // for whoever asks the API
 	agent      *agent.Agent
+	guest      *trovelink.Guest   // in the agent's place, under Trove
+	control    *trovelink.Control // has Trove's guests
 	desk       *enrol.Desk
 	recipients int
 }
@@ -105,6 +107,16 @@ func assemble(ctx context.Context, s settings) (_ *parts, err error) {
 		return nil, err
 	}
 	p.bus, p.closeBus = finishing{failpointBus(b)}, closing
+	if s.guest() {
+		p.guest, err = newGuest(s, p.bus)
+		return p, err
+	}
+	if s.hasGuests() {
+		if p.control, err = newControl(s, p.db); err != nil {
+			return nil, err
+		}
+		p.bus = p.control.Over(p.bus)
+	}
 	if p.ring, err = openRing(s.Config.Keys, p.db, p.stores); err != nil {
 		return nil, err
 	}
@@ -157,7 +169,7 @@ func (p *parts) manage(s settings, boot string) *taskmanager.TaskManager {
 	c := s.Config.TaskManager
 	t := &taskmanager.TaskManager{
 		ID: id, Boot: boot, Records: p.db, Bus: p.bus, Stores: p.stores, Settler: p.settler,
-		Keys: p.ring, Trove: p.stores, Log: s.Log, Now: clock, Dead: dead,
+		Keys: p.ring, Log: s.Log, Now: clock, Dead: dead,
 		Caps: taskmanager.Caps{Host: c.MaxJobsPerHost, Store: c.MaxJobsPerStore, Fleet: c.MaxJobs},
 	}
 	t.Timings.MaxQueue = c.MaxQueue
@@ -165,27 +177,23 @@ func (p *parts) manage(s settings, boot string) *taskmanager.TaskManager {
 	return t
 }
 
-func newAgent(s settings, boot string, b bus.Bus, st *stores, keys agent.Keys) (*agent.Agent, *host.Host, error) {
+func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Keys) (*agent.Agent, *host.Host, error) {
 	id, err := s.State.once("agent/id", coffer.NewUUID)
 	if err != nil {
 		return nil, nil, err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, nil, coffer.E(coffer.KindInternal, "find this program", "%w", err)
-	}
 	c := s.Config.Agent
-	runner, err := c.Runner()
+	all, err := newEngines(s)
 	if err != nil {
-		return nil, nil, coffer.Wrap("read how backups are made", err)
+		return nil, nil, err
 	}
 	a := &agent.Agent{
-		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Keys: keys, Trove: st,
-		Engines: engines{guard: []string{self, "guard"}, state: s.State.path("agent"), runner: runner},
+		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Keys: keys,
+		Engines: all,
 		Config: agent.Config{
 			StateDir: s.State.path("agent"), SpoolDir: s.State.path("spool"), SpoolBytes: int64(c.SpoolBytes),
 			Compression: string(codec.Zstd), Version: version(), StopWait: c.StopWait,
-			Options: engine.Options{MaxDDLWait: c.MaxDDLWait, MaxBlock: c.MaxBlock, MaxBlockNonTrans: c.MaxBlockNonTrans},
+			Options: bounds(c),
 		},
 		Log: s.Log, Now: clock, Failpoint: failpoint,
 	}
@@ -203,6 +211,24 @@ func newAgent(s settings, boot string, b bus.Bus, st *stores, keys agent.Keys) (
 	}
 	a.Host = hostAdapter{h}
 	return a, h, nil
+}
+
+// newEngines makes the engines of an agent's databases.
+func newEngines(s settings) (engines, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return engines{}, coffer.E(coffer.KindInternal, "find this program", "%w", err)
+	}
+	runner, err := s.Config.Agent.Runner()
+	if err != nil {
+		return engines{}, coffer.Wrap("read how backups are made", err)
+	}
+	return engines{guard: []string{self, "guard"}, state: s.State.path("agent"), runner: runner}, nil
+}
+
+// bounds are how long a backup may hold up others.
+func bounds(c config.Agent) engine.Options {
+	return engine.Options{MaxDDLWait: c.MaxDDLWait, MaxBlock: c.MaxBlock, MaxBlockNonTrans: c.MaxBlockNonTrans}
 }
 
 // limitMemory tells the garbage collector what an agent may use, so that it does

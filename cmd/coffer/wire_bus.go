@@ -58,6 +58,7 @@ func openAMQP(s settings) (*amqp.Bus, error) {
 	if err := vouch(&o, s); err != nil {
 		return nil, err
 	}
+	troveOptions(&o, s)
 	tuneBus(&o)
 	return amqp.New(o)
 }

@@ -24,7 +24,13 @@ func (c Config) Check(role Role) []Problem {
 	if role == Everything || role == RoleServer || role == RoleAgent {
 		r.agent()
 	}
-	r.storesOf(alone)
+	r.profile(role)
+	if c.guest(role) {
+		r.guest(role)
+	} else {
+		r.storesOf(alone)
+		r.guests(role)
+	}
 	if role != RoleAgent {
 		r.enrol(role)
 		r.newBackups()
@@ -63,8 +69,10 @@ func (r *reader) bus(role Role, alone bool) {
 	if files, on := r.c.BusTLS(); on {
 		r.files("bus", files)
 	}
-	r.trust(role)
-	r.trove()
+	if !r.c.guest(role) {
+		r.trust(role)
+	}
+	r.troveKeys(role)
 }
 
 // trust asks for what proves senders and verbs, unless everybody is believed.
@@ -82,19 +90,6 @@ func (r *reader) trust(role Role) {
 	}
 	if role == RoleServer && r.c.Server.Agent {
 		r.problem("server.agent", "an agent in this process has no account of its own to prove itself by", "set agent = false and run coffer agent"+either)
-	}
-}
-
-func (r *reader) trove() {
-	b := r.c.Bus
-	for line := range strings.Lines(b.TroveInstanceKeys.Reveal()) {
-		if len(strings.Fields(line)) != 2 {
-			r.problem("bus.trove_instance_keys_file", "it has a line that is not an instance's id and its key", "")
-			break
-		}
-	}
-	if id := b.TroveInstance; id != "" && !strings.Contains("\n"+b.TroveInstanceKeys.Reveal(), "\n"+id+" ") {
-		r.problem("bus.trove_instance", "there is no key of this instance", "add it to the file that trove_instance_keys_file names")
 	}
 }
 

@@ -35,6 +35,7 @@ type Config struct {
 	TaskManager TaskManager      `toml:"taskmanager"`
 	Conductor   Conductor        `toml:"conductor"`
 	Agent       Agent            `toml:"agent"`
+	Trove       Trove            `toml:"trove"`
 	Bus         Bus              `toml:"bus"`
 	Enrol       Enrol            `toml:"enrol"`
 	Records     Records          `toml:"records"`
@@ -82,6 +83,7 @@ type Conductor struct {
 
 // Agent is what an agent may use of its machine.
 type Agent struct {
+	Profile          string        `toml:"profile"` // whose control plane it works for: "coffer" or "trove"
 	State            string        `toml:"state"`
 	SpoolBytes       Size          `toml:"spool_bytes"`
 	MaxDDLWait       time.Duration `toml:"max_ddl_wait"`
@@ -105,6 +107,24 @@ type Agent struct {
 	PreHook     []string      `toml:"pre_backup_hook"` // a program and its arguments
 	PostHook    []string      `toml:"post_backup_hook"`
 	HookWait    time.Duration `toml:"hook_wait"`
+
+	// Profile "trove": the one database that Trove's instance is; Conn reads these.
+	Database        string `toml:"database"`         // its socket, or host:port of this machine
+	CredentialsFile string `toml:"credentials_file"` // an option file, 0600; "" comes in as the agent's own user
+	TroveRegion     string `toml:"trove_region"`     // of the callers' object store; "" is the only one
+}
+
+// Trove is a control plane that has guests of OpenStack's Trove, and the user of
+// Keystone as whom it lets them reach their projects' object store.
+type Trove struct {
+	Guests       bool   `toml:"guests"`
+	AuthURL      string `toml:"auth_url"` // Keystone's
+	User         string `toml:"user"`
+	UserDomain   string `toml:"user_domain"`   // its name; "" is Default
+	PasswordFile string `toml:"password_file"` // read at each login
+	Region       string `toml:"region"`        // of the object store; "" is the only one
+	CAFile       string `toml:"ca_file"`       // "" is tls.ca_file
+	Insecure     bool   `toml:"insecure"`      // plain HTTP off loopback
 }
 
 // Bus is how the roles reach each other.

@@ -12,6 +12,7 @@ func Default() Config {
 		TaskManager: TaskManager{MaxQueue: 24 * time.Hour, MaxJobsPerHost: 2},
 		Conductor:   Conductor{Workers: 4},
 		Agent: Agent{
+			Profile:    ProfileCoffer,
 			SpoolBytes: 256 << 20, MaxDDLWait: 30 * time.Second, MaxBlock: 10 * time.Second,
 			MaxBlockNonTrans: time.Minute, Host: true, StopWait: 10 * time.Minute,
 			Accounts: true, HookWait: time.Minute,
@@ -23,6 +24,12 @@ func Default() Config {
 		lines:   map[string]int{},
 	}
 }
+
+// The profiles of agents.
+const (
+	ProfileCoffer = "coffer" // under Coffer's control plane
+	ProfileTrove  = "trove"  // under Trove's: the guest agent of one instance
+)
 
 // The kinds of buses and stores.
 const (

@@ -21,8 +21,10 @@ type Imported struct {
 	Ignored []string          // options without a meaning here, by name: a value may be secret
 }
 
-// ImportTrove reads a trove.conf (or trove-guestagent.conf). Files of secrets are
-// named below the folder secrets; nothing is written.
+// ImportTrove reads a trove.conf, or a guest's trove-guestagent.conf and
+// guest_info.conf one after the other. What names a guest_id is a guest's, and becomes
+// the configuration of an agent under Trove. Files of secrets are named below the
+// folder secrets; nothing is written.
 func ImportTrove(r io.Reader, secrets string) (Imported, error) {
 	options, err := readOslo(r)
 	if err != nil {
@@ -35,9 +37,12 @@ func ImportTrove(r io.Reader, secrets string) (Imported, error) {
 	for _, o := range options {
 		im.seen[o.section+"."+o.key] = o.value
 	}
+	im.guest = im.seen["DEFAULT.guest_id"] != ""
 	for _, o := range options {
 		if why, dropped := meaningless[o.key]; dropped && o.section == "DEFAULT" {
 			im.out.Ignored = append(im.out.Ignored, o.key+": "+why)
+		} else if im.guest && forPlane(o) {
+			im.out.Ignored = append(im.out.Ignored, strings.TrimPrefix(o.section+".", "DEFAULT.")+o.key+": a guest has no part in it")
 		} else if !im.take(o) {
 			im.out.Ignored = append(im.out.Ignored, strings.TrimPrefix(o.section+".", "DEFAULT.")+o.key)
 		}
@@ -66,6 +71,7 @@ var meaningless = map[string]string{
 const publicKey = "bzH6y0SGmjuoY0FNSTptrhgieGXNDX6PIhvz"
 
 type importer struct {
+	guest    bool // it is a guest's
 	dir      string
 	sections map[string][]string // section → its lines
 	seen     map[string]string
@@ -126,11 +132,19 @@ func (im *importer) take(o option) bool {
 	case "DEFAULT.backup_swift_container":
 		im.put("api", "default_container", o.value)
 	case "DEFAULT.storage_strategy":
-		im.todo("storage_strategy is %q: write a [stores.NAME] for the place where backups lie", o.value)
+		im.storage(o.value)
 	case "DEFAULT.backup_aes_cbc_key", "DEFAULT.default_aes_cbc_key":
 		im.todo("%s opens backups that old agents have encrypted: keep it", o.key)
 	case "DEFAULT.os_region_name", "service_credentials.region_name":
-		im.once("api", "region", o.value)
+		im.region(o.value)
+	case "service_credentials.auth_url":
+		im.put("trove", "auth_url", o.value)
+	case "service_credentials.username":
+		im.put("trove", "user", o.value)
+	case "service_credentials.user_domain_name":
+		im.put("trove", "user_domain", o.value)
+	case "service_credentials.password":
+		im.secret("trove", "password_file", "keystone.password", o.value, "the password of [service_credentials]")
 	case "ssl.cert_file", "ssl.key_file":
 		im.put("api", o.key, o.value)
 	case "DEFAULT.trove_conductor_workers":
@@ -235,7 +249,7 @@ func (im *importer) database(value string) {
 // rest is what several options mean together.
 func (im *importer) rest() {
 	host, port := im.seen["DEFAULT.bind_host"], im.seen["DEFAULT.bind_port"]
-	if host != "" || port != "" {
+	if !im.guest && (host != "" || port != "") {
 		if port == "" {
 			port = "8779"
 		}
@@ -247,16 +261,21 @@ func (im *importer) rest() {
 	if _, ok := im.seen["DEFAULT.control_exchange"]; !ok && len(im.sections["bus"]) > 0 {
 		im.put("bus", "exchange", "openstack") // oslo.messaging's default
 	}
+	if im.guest {
+		im.asGuest()
+	} else if im.seen["service_credentials.auth_url"] != "" {
+		im.todo("to have the guests that there are, set guests = true in [trove], and give its user a role in each of their projects")
+	}
 	if strings.EqualFold(im.seen["DEFAULT.enable_secure_rpc_messaging"], "false") || len(im.sections["bus"]) == 0 {
+		return
+	}
+	if im.guest {
+		im.guestKey()
 		return
 	}
 	im.secret("bus", "trove_taskmanager_key_file", "trove-taskmanager.key", im.seen["DEFAULT.taskmanager_rpc_encr_key"], "taskmanager_rpc_encr_key")
 	if im.seen["DEFAULT.taskmanager_rpc_encr_key"] == "" {
 		im.todo("Trove encrypts with keys that it publishes, unless it is told others: set enable_secure_rpc_messaging = false there, or keys of your own on both sides")
-	}
-	if id, key := im.seen["DEFAULT.guest_id"], im.seen["DEFAULT.instance_rpc_encr_key"]; id != "" && key != "" {
-		im.secret("bus", "trove_instance_keys_file", "trove-instance.keys", id+" "+key, "instance_rpc_encr_key")
-		im.put("bus", "trove_instance", id)
 	}
 }
 
@@ -264,10 +283,13 @@ func (im *importer) rest() {
 func (im *importer) text() string {
 	var b strings.Builder
 	b.WriteString("# From Trove's configuration. Look over it with: coffer config check\n")
-	for _, name := range []string{"api", "conductor", "agent", "bus", "records", "log"} {
+	for _, name := range []string{"api", "conductor", "agent", "trove", "bus", "records", "log"} {
 		if len(im.sections[name]) > 0 {
 			fmt.Fprintf(&b, "\n[%s]\n%s\n", name, strings.Join(im.sections[name], "\n"))
 		}
+	}
+	if im.guest {
+		return b.String()
 	}
 	b.WriteString("\n# The place where backups lie, the same for every process.\n# [stores.default]\n# kind = \"file\"\n# path = \"/srv/backups\"\n")
 	return b.String()

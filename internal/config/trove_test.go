@@ -26,8 +26,6 @@ storage_strategy = swift
 backup_segment_max_size = 2147483648
 verify_swift_checksum_on_restore = True
 taskmanager_rpc_encr_key = bzH6y0SGmjuoY0FNSTptrhgieGXNDX6PIhvz
-guest_id = 11111111-0000-4000-8000-000000000001
-instance_rpc_encr_key = key-of-one
 bind_port = 8779
 bind_host = 127.0.0.1
 nova_keypair =
@@ -42,6 +40,10 @@ connection = mysql+pymysql://trove:geheim@127.0.0.1:3306/trove?charset=utf8
 [keystone_authtoken]
 password = keystone-word
 [service_credentials]
+auth_url = http://127.0.0.1:5000/v3
+username = trove
+user_domain_name = Default
+password = service-word
 region_name = RegionTwo
 `
 
@@ -71,9 +73,10 @@ func TestImportTrove(t *testing.T) {
 		PasswordFile: filepath.Join(dir, "bus.password"), Password: config.NewSecret("p@ss"),
 		TroveTaskManagerKeyFile: filepath.Join(dir, "trove-taskmanager.key"),
 		TroveTaskManagerKey:     config.NewSecret("bzH6y0SGmjuoY0FNSTptrhgieGXNDX6PIhvz"),
-		TroveInstanceKeysFile:   filepath.Join(dir, "trove-instance.keys"),
-		TroveInstanceKeys:       config.NewSecret("11111111-0000-4000-8000-000000000001 key-of-one"),
-		TroveInstance:           "11111111-0000-4000-8000-000000000001",
+	}
+	want.Trove = config.Trove{
+		AuthURL: "http://127.0.0.1:5000/v3", User: "trove", UserDomain: "Default", Region: "RegionTwo",
+		PasswordFile: filepath.Join(dir, "keystone.password"),
 	}
 	want.Records.URL = "mysql://trove@127.0.0.1:3306/coffer"
 	want.Records.PasswordFile, want.Records.Password = filepath.Join(dir, "records.password"), config.NewSecret("geheim")
@@ -82,13 +85,14 @@ func TestImportTrove(t *testing.T) {
 		t.Error(diff)
 	}
 	all := im.TOML + strings.Join(im.ToDo, "\n") + strings.Join(im.Ignored, "\n")
-	for _, word := range append(slices.Collect(maps.Values(im.Secrets)), "keystone-word", "key-of-one") {
+	for _, word := range append(slices.Collect(maps.Values(im.Secrets)), "keystone-word") {
 		if strings.Contains(all, word) {
 			t.Errorf("a secret is told: %s", word)
 		}
 	}
 	for _, words := range []string{
 		`conductor_queue is "other-conductor"`, "storage_strategy", "in plaintext", `an empty database "coffer"`, "taskmanager_rpc_encr_key is the one that Trove publishes",
+		"set guests = true in [trove]",
 	} {
 		if !strings.Contains(strings.Join(im.ToDo, "\n"), words) {
 			t.Errorf("nothing is to be done about %s: %q", words, im.ToDo)
@@ -103,17 +107,84 @@ func TestImportTrove(t *testing.T) {
 	}
 }
 
+const guestConf = `
+[DEFAULT]
+transport_url = rabbit://stack:p%40ss@10.0.0.5:5672//?ssl=1
+control_exchange = trove
+storage_strategy = swift
+os_region_name = RegionTwo
+backup_swift_container = other
+[mariadb]
+backup_strategy = MariaBackup
+[database]
+connection = mysql+pymysql://trove:geheim@127.0.0.1:3306/trove
+`
+
+const guestInfo = `
+[DEFAULT]
+guest_id = 11111111-0000-4000-8000-000000000001
+datastore_manager = mariadb
+instance_rpc_encr_key = key-of-one
+`
+
+// The two files of a guest become an agent under Trove that misses nothing but which
+// database it is.
+func TestImportGuest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	im, err := config.ImportTrove(strings.NewReader(guestConf+guestInfo), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range im.Secrets {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, problems := load(t, im.TOML)
+	if len(problems) > 0 {
+		t.Fatalf("%v in\n%s", problems, im.TOML)
+	}
+	if got := c.Check(config.RoleAgent); len(got) != 1 || got[0].Key != "agent.database" {
+		t.Errorf("to be done by hand: %v in\n%s", got, im.TOML)
+	}
+	want := config.Default()
+	want.Agent.Profile, want.Agent.TroveRegion, want.Agent.Strategy = "trove", "RegionTwo", []string{"mariadb=MariaBackup"}
+	want.Bus = config.Bus{
+		Kind: "amqp", Hosts: []string{"10.0.0.5:5672"}, User: "stack", VHost: "/", Exchange: "trove", Trusted: true, TLS: true,
+		PasswordFile: filepath.Join(dir, "bus.password"), Password: config.NewSecret("p@ss"),
+		TroveInstanceKeysFile: filepath.Join(dir, "trove-instance.keys"),
+		TroveInstanceKeys:     config.NewSecret("11111111-0000-4000-8000-000000000001 key-of-one"),
+		TroveInstance:         "11111111-0000-4000-8000-000000000001",
+	}
+	c.File = ""
+	if diff := cmp.Diff(want, c, unexported, secrets); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"say which database it is: set database (and credentials_file) in [agent]"}, im.ToDo); diff != "" {
+		t.Error(diff)
+	}
+	ignored := []string{
+		"backup_swift_container: a guest has no part in it", "database.connection: a guest has no part in it", "datastore_manager",
+	}
+	if diff := cmp.Diff(ignored, im.Ignored); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What cannot be understood is to be done by a person, and breaks nothing.
 func TestImportOddities(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
-		"transport_url = fake://":                        "none of RabbitMQ",
-		"transport_url = rabbit://":                      "none of RabbitMQ",
-		"[database]\nconnection = sqlite:///x":           "no server",
-		"max_backups_per_tenant = lots":                  "no number",
-		"bind_host = 0.0.0.0":                            "listens for everybody",
-		"transport_url = rabbit://u:p@127.0.0.1:1/v":     "keys that it publishes",
-		"[database]\nconnection = postgresql://u:p@db/t": "over TLS",
+		"transport_url = fake://":                         "none of RabbitMQ",
+		"transport_url = rabbit://":                       "none of RabbitMQ",
+		"[database]\nconnection = sqlite:///x":            "no server",
+		"max_backups_per_tenant = lots":                   "no number",
+		"bind_host = 0.0.0.0":                             "listens for everybody",
+		"guest_id = 11111111-0000-4000-8000-000000000001": "name trove-guestagent.conf",
+		"guest_id = x\nstorage_strategy = S3":             "in Swift alone",
+		"transport_url = rabbit://u:p@127.0.0.1:1/v":      "keys that it publishes",
+		"[database]\nconnection = postgresql://u:p@db/t":  "over TLS",
 	} {
 		im, err := config.ImportTrove(strings.NewReader(body), "/s")
 		if err != nil || !strings.Contains(strings.Join(im.ToDo, "\n"), want) {
@@ -127,6 +198,7 @@ func TestImportOddities(t *testing.T) {
 
 func FuzzImportTrove(f *testing.F) {
 	f.Add(troveConf)
+	f.Add(guestConf + guestInfo)
 	f.Add("max_backups_per_tenant=1\nmax_backups_per_tenant=2\ncontrol_exchange = \x7f\x00\xff<'\"\\\ntransport_url = rabbit://u:p@h\n")
 	f.Add("a\n b\n[\n]\n=x\n[x]\n y = 1")
 	f.Fuzz(func(t *testing.T, body string) {
