@@ -29,13 +29,6 @@ type tableWork struct {
 // tableDirPrefix begins the names of the folders of throw-away servers.
 const tableDirPrefix = ".coffer-table-"
 
-// Stored says where plain bytes lie in what is stored.
-func (l layer) Stored(ctx context.Context, off, n int64) (from, to int64, err error) {
-	return l.Archive.Stored(ctx, off, n)
-}
-
-var _ engine.Locator = layer{}
-
 // restoreTable takes one table out of a chain, into a running server or a file.
 func (a *Agent) restoreTable(ctx context.Context, o message.Order, e *entry, d *diary) (ended, error) {
 	t := *o.Target.Table

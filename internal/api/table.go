@@ -135,9 +135,14 @@ func (a *api) askTables(ctx context.Context, b coffer.Backup, args message.Table
 // links are what an agent needs to open a chain.
 func links(chain []coffer.Backup) (out []message.Link) {
 	for _, b := range chain {
-		out = append(out, message.Link{
-			Backup: b.ID, Store: b.Store, Container: b.Container, Key: b.Key, ManifestSHA256: b.Manifest, Position: b.Position, Sizes: b.Sizes,
-		})
+		l := message.Link{
+			Backup: b.ID, Store: b.Store, Container: b.Container, Key: b.Key, ManifestSHA256: b.Manifest,
+			Position: b.Position, Sizes: b.Sizes, Origin: b.Origin,
+		}
+		if b.Origin != coffer.OriginOwn {
+			l.Location, l.Method = b.Location, b.Method
+		}
+		out = append(out, l)
 	}
 	return out
 }

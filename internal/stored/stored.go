@@ -48,6 +48,11 @@ func (l Layer) Entries(ctx context.Context) iter.Seq2[engine.Entry, error] {
 	}
 }
 
+// Stored says where n plain bytes from off lie in what is stored.
+func (l Layer) Stored(ctx context.Context, off, n int64) (from, to int64, err error) {
+	return l.Archive.Stored(ctx, off, n)
+}
+
 // Rebuild reads the stream into plain; from then on Range goes without the index.
 func (l Layer) Rebuild(ctx context.Context, plain io.Writer) error {
 	return l.Archive.Rebuild(ctx, plain)
@@ -59,4 +64,5 @@ func (l Layer) Close() error { return l.Archive.Close() }
 var (
 	_ engine.Layer     = Layer{}
 	_ engine.Rebuilder = Layer{}
+	_ engine.Locator   = Layer{}
 )

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -298,7 +299,9 @@ func (t *tableRun) take(ctx context.Context) error {
 	if err := checkCheckpoints(t.root, last.Position(), parent); err != nil {
 		return err
 	}
-	if err := t.root.WriteFile(checkpointsFile, asFull(last.Position()), 0o600); err != nil {
+	var full bytes.Buffer
+	writeCheckpoints(&full, last.Position().To, last.Position().Last)
+	if err := t.root.WriteFile(checkpointsFile, full.Bytes(), 0o600); err != nil {
 		return err
 	}
 	if err := disarm(t.root); err != nil {
@@ -308,11 +311,6 @@ func (t *tableRun) take(ctx context.Context) error {
 		return err
 	}
 	return t.prepare(ctx, "", last)
-}
-
-// asFull is what a full backup at that place says of itself.
-func asFull(p coffer.Position) []byte {
-	return fmt.Appendf(nil, "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = %d\nlast_lsn = %d\nrecover_binlog_info = 0\n", p.To, p.Last)
 }
 
 // serverArgs keep the server small; who connects to it is not asked for an account,
