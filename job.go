@@ -64,6 +64,9 @@ type Spec struct {
 	Force  bool    `json:"force,omitempty"`  // delete: children too
 	Target *Target `json:"target,omitempty"` // restore
 	Method Method  `json:"method,omitempty"` // backup: in place of the agent's own choice
+	// Synthesize is the link whose chain a backup's job joins into a full; "" is a
+	// backup of the database.
+	Synthesize BackupID `json:"synthesize,omitempty"`
 	// ManifestSHA256 is set by the commit's grant.
 	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
 	// Tries is how often a verify or a delete was taken again after its runner was

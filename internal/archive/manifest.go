@@ -49,6 +49,10 @@ type Manifest struct {
 	Root     coffer.BackupID `json:"root"`             // the full of the chain; its own id for a full
 	Depth    int             `json:"depth"`            // links from the root
 
+	// Synthesized is of a full that was joined from the chain of another backup: it
+	// stands where that one does, and so do Started and Finished.
+	Synthesized *Synthesized `json:"synthesized,omitempty"`
+
 	Sizes    coffer.Sizes `json:"sizes"`
 	Started  time.Time    `json:"started"`
 	Finished time.Time    `json:"finished"`
@@ -79,6 +83,12 @@ type Index struct {
 type Parent struct {
 	ID             coffer.BackupID `json:"id"`
 	ManifestSHA256 string          `json:"manifest_sha256"`
+}
+
+// Synthesized names the link whose chain was joined, and when that was done.
+type Synthesized struct {
+	Parent
+	At time.Time `json:"at"`
 }
 
 // Encrypted reports whether data and index are age files.

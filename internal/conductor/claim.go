@@ -100,6 +100,12 @@ func (c *Conductor) backupOrder(ctx context.Context, w records.Work, o *message.
 		return coffer.E(coffer.KindNotFound, "read the backup", "no backup %s", w.Job.Backup)
 	}
 	o.Store, o.Container, o.Root, o.Depth = b.Store, b.Container, string(b.Root), b.Depth
+	if src := w.Job.Spec.Synthesize; src != "" {
+		o.Kind = message.Synthesis
+		if _, err := c.chain(ctx, w.Job.Project, src, o); err != nil {
+			return err
+		}
+	}
 	if b.Parent != "" {
 		chain, err := c.chain(ctx, w.Job.Project, b.Parent, o)
 		if err != nil {

@@ -173,6 +173,10 @@ type Order struct {
 	Method string `json:"method,omitempty"`
 }
 
+// Synthesis is the kind of an order whose job is a backup that joins Chain into a
+// full: an agent that does not know it takes no backup of the database in its place.
+const Synthesis coffer.JobKind = "synthesize"
+
 // Link is one backup of a chain as a runner needs it.
 type Link struct {
 	Backup         coffer.BackupID `json:"backup"`

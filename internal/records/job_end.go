@@ -72,7 +72,11 @@ func completeRow(b *bundle, j coffer.Job, done Completion, at int64) error {
 	if err != nil {
 		return err
 	}
-	size, args := ``, []any{coffer.Completed, at, at}
+	ended := at
+	if !done.Ended.IsZero() {
+		ended = micros(done.Ended)
+	}
+	size, args := ``, []any{coffer.Completed, at, ended}
 	if done.Sizes.Data > 0 {
 		size, args = `data_bytes = ?, `, append(args, done.Sizes.Data)
 	}

@@ -96,7 +96,7 @@ func (m move) close(b *bundle) *step {
 
 // follow lets go of all that a closed job held; j is what it was before.
 func (m move) follow(c conn, b *bundle, j coffer.Job) error {
-	if j.Kind == coffer.JobRestore || j.Kind == coffer.JobVerify { // nobody else pins
+	if j.Kind == coffer.JobRestore || j.Kind == coffer.JobVerify || j.Spec.Synthesize != "" { // nobody else pins
 		if err := unpin(c, j.ID); err != nil {
 			return err
 		}

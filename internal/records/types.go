@@ -74,6 +74,7 @@ type Completion struct {
 	Datastore                                         coffer.Datastore
 	Now                                               time.Time
 	Events                                            []coffer.Event // the last of the diary
+	Ended                                             time.Time      // of the backup; zero is Now, or just after the newest
 }
 
 // BackupFilter chooses backups. Project is needed unless All is set. Deleted

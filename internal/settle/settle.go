@@ -129,6 +129,13 @@ func (s *Settler) complete(ctx context.Context, w records.Work, said []coffer.Ev
 	s.step("looked")
 	c := completion(b, m, a.ManifestSHA256(), s.Stores, place, inst, s.Now())
 	c.Events = said
+	if src := job.Spec.Synthesize; src != "" { // it stands where its source does
+		from, err := s.Records.BackupByID(ctx, src)
+		if err != nil {
+			return false, "", coffer.Wrap("read the row of what was joined", err)
+		}
+		c.Ended = from.Ended.Add(records.JustBehind)
+	}
 	ok, err := s.Records.Complete(ctx, job.ID, c)
 	if err != nil {
 		return false, "", coffer.Wrap("write COMPLETED", err)

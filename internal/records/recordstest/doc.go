@@ -33,6 +33,7 @@ func Run(t *testing.T, d Database) {
 		{"CreateBackup", testCreateBackup},
 		{"CreateRefused", testCreateRefused},
 		{"Parents", testParents},
+		{"Synthesis", testSynthesis},
 		{"Containers", testContainers},
 		{"Idempotency", testIdempotency},
 		{"Walls", testWalls},
