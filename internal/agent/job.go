@@ -144,6 +144,8 @@ func (a *Agent) do(ctx context.Context, o message.Order, e *entry, d *diary) (en
 	switch o.Kind {
 	case coffer.JobBackup:
 		return a.backup(ctx, o, e, d)
+	case message.Synthesis:
+		return a.synthesize(ctx, o, e, d)
 	case coffer.JobRestore:
 		return a.restore(ctx, o, e, d)
 	}
