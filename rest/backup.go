@@ -29,13 +29,15 @@ type Backup struct {
 	Sizes     coffer.Sizes      `json:"sizes"`
 	Refs      int               `json:"refs"` // backups that stand on it
 	Pins      int               `json:"pins"` // restores and verifies that read it now
-	Dying     bool              `json:"dying"`
-	Deleting  bool              `json:"deleting"`
-	Verified  *coffer.Verdict   `json:"verified,omitempty"` // absent: never
-	Error     *Error            `json:"error,omitempty"`
-	CreatedAt time.Time         `json:"created_at"`
-	UpdatedAt time.Time         `json:"updated_at"`
-	EndedAt   *time.Time        `json:"ended_at,omitempty"`
+	// Synthesized is the link whose chain was joined into this full; "" otherwise.
+	Synthesized coffer.BackupID `json:"synthesized_from,omitempty"`
+	Dying       bool            `json:"dying"`
+	Deleting    bool            `json:"deleting"`
+	Verified    *coffer.Verdict `json:"verified,omitempty"` // absent: never
+	Error       *Error          `json:"error,omitempty"`
+	CreatedAt   time.Time       `json:"created_at"`
+	UpdatedAt   time.Time       `json:"updated_at"`
+	EndedAt     *time.Time      `json:"ended_at,omitempty"`
 }
 
 // BackupBody wraps one backup and the chain that it stands on, the full first.

@@ -12,17 +12,18 @@ import (
 )
 
 type backupCmd struct {
-	Create backupCreateCmd `cmd:"" help:"Ask for a backup of an instance."`
-	List   backupListCmd   `cmd:"" help:"List backups, the last changed first."`
-	Show   backupShowCmd   `cmd:"" help:"Show one backup with its sizes, position and verdict."`
-	Events backupEventsCmd `cmd:"" help:"Show what happened while a backup was made."`
-	Wait   backupWaitCmd   `cmd:"" help:"Follow a backup to its end."`
-	Tables backupTablesCmd `cmd:"" help:"List the tables of a backup and their sizes; no data is read."`
-	Verify backupVerifyCmd `cmd:"" help:"Read every part and frame of a backup and check their sums."`
-	Cancel backupCancelCmd `cmd:"" help:"Stop a running backup."`
-	Delete backupDeleteCmd `cmd:"" help:"Delete a backup from the store."`
-	Import backupImportCmd `cmd:"" help:"Bring in a backup that OpenStack's Trove has written."`
-	Run    backupRunCmd    `cmd:"" help:"Back up one database without any server, for cron."`
+	Create     backupCreateCmd     `cmd:"" help:"Ask for a backup of an instance."`
+	List       backupListCmd       `cmd:"" help:"List backups, the last changed first."`
+	Show       backupShowCmd       `cmd:"" help:"Show one backup with its sizes, position and verdict."`
+	Events     backupEventsCmd     `cmd:"" help:"Show what happened while a backup was made."`
+	Wait       backupWaitCmd       `cmd:"" help:"Follow a backup to its end."`
+	Synthesize backupSynthesizeCmd `cmd:"" help:"Join an increment and all that it stands on into a new full, without the database."`
+	Tables     backupTablesCmd     `cmd:"" help:"List the tables of a backup and their sizes; no data is read."`
+	Verify     backupVerifyCmd     `cmd:"" help:"Read every part and frame of a backup and check their sums."`
+	Cancel     backupCancelCmd     `cmd:"" help:"Stop a running backup."`
+	Delete     backupDeleteCmd     `cmd:"" help:"Delete a backup from the store."`
+	Import     backupImportCmd     `cmd:"" help:"Bring in a backup that OpenStack's Trove has written."`
+	Run        backupRunCmd        `cmd:"" help:"Back up one database without any server, for cron."`
 }
 
 type backupCreateCmd struct {

@@ -27,6 +27,8 @@ type backupRunCmd struct {
 	Credentials string   `type:"path" placeholder:"FILE" help:"Option file (mode 0600) with user and password in its [client] group."`
 	Incremental bool     `help:"Stand on the newest good backup; without one, or when none can be stood on, a full is taken."`
 	FullEvery   int      `placeholder:"N" help:"With --incremental: take a full when the newest chain has N backups. Without it a chain grows for ever, --keep can never delete of it, and a restore takes ever longer."`
+	MaxLinks    int      `placeholder:"N" help:"With --incremental: before a chain would have more than N backups (2 at least), its newest link is joined with all that it stands on into a new full, without asking the database, and the increment stands on that. If it cannot be joined, a full is taken."`
+	Identity    string   `type:"path" placeholder:"FILE" help:"With --max-links and encrypted backups: the age identity that opens them."`
 	Keep        int      `placeholder:"N" help:"Afterwards keep the newest N backups and all that they stand on, delete the others."`
 	Recipient   []string `placeholder:"AGE1…" help:"Encrypt for this age recipient (may be repeated)."`
 	Name        string   `help:"The backup's name; the time by default."`
@@ -39,6 +41,7 @@ func (backupRunCmd) Help() string {
 Examples:
   coffer backup run --socket /run/mysqld/mysqld.sock --to /srv/backups
   coffer backup run --socket /run/mysqld/mysqld.sock --credentials /root/.my.cnf --to /srv/backups --incremental --full-every 7 --keep 14
+  coffer backup run --socket /run/mysqld/mysqld.sock --to /srv/backups --incremental --max-links 8 --keep 14
 
 ` + exitHelp
 }
@@ -48,6 +51,12 @@ func (c *backupRunCmd) Run(e *environment) error {
 	if c.Socket == "" && c.Host == "" {
 		return coffer.E(coffer.KindInvalid, "find the server", "neither --socket nor --host is given").
 			WithHint("try: coffer backup run --socket /run/mysqld/mysqld.sock --to %s", c.To)
+	}
+	if c.MaxLinks == 1 || c.MaxLinks < 0 {
+		return coffer.E(coffer.KindInvalid, "read --max-links", "a chain of %d has no increment", c.MaxLinks).WithHint("give 2 or more, or leave out --incremental")
+	}
+	if err := readable(c.Identity); err != nil {
+		return err
 	}
 	state := stateDir(filepath.Join(c.To, ".coffer"))
 	if err := state.make(); err != nil {
@@ -72,7 +81,7 @@ func (c *backupRunCmd) Run(e *environment) error {
 func (c *backupRunCmd) settings(e *environment, state stateDir) settings {
 	cfg := config.Default()
 	cfg.Agent.Host, cfg.Agent.StopWait = false, 0
-	cfg.Keys.Recipients = c.Recipient
+	cfg.Keys.Recipients, cfg.Keys.IdentityFile = c.Recipient, c.Identity
 	cfg.Stores[defaultStore] = config.Store{Kind: config.File, Path: c.To}
 	return settings{Config: embedded(cfg, state), Role: config.RoleServer, State: state, MakeStore: true, Log: e.logger(cfg.Log)}
 }
@@ -95,7 +104,7 @@ func (c *backupRunCmd) run(ctx context.Context, e *environment, p *parts) error 
 	if want.Name == "" {
 		want.Name = want.Now.UTC().Format("2006-01-02T15:04:05Z")
 	}
-	if want.Incremental, err = c.increment(ctx, p, in); err != nil {
+	if want.Incremental, err = c.increment(ctx, e, p, in); err != nil {
 		return err
 	}
 	b, err := p.take(ctx, e, want)
@@ -244,13 +253,18 @@ func (p *parts) take(ctx context.Context, e *environment, want records.NewBackup
 	if err != nil {
 		return b, err
 	}
+	return p.made(ctx, e, b)
+}
+
+// made waits for the end of a backup that was asked for.
+func (p *parts) made(ctx context.Context, e *environment, b coffer.Backup) (coffer.Backup, error) {
 	if err := message.Dispatch.Cast(ctx, p.bus, message.TaskManager, message.JobRef{Job: coffer.JobID(b.ID)}); err != nil {
 		return b, err
 	}
-	if err := p.wait(ctx, e, want.Project, coffer.JobID(b.ID)); err != nil {
+	if err := p.wait(ctx, e, b.Project, coffer.JobID(b.ID)); err != nil {
 		return b, err
 	}
-	return p.db.Backup(ctx, want.Project, b.ID)
+	return p.db.Backup(ctx, b.Project, b.ID)
 }
 
 // wait follows a job to its end; interrupted, it cancels the job first.
@@ -317,27 +331,36 @@ type failure string
 // Error is the text.
 func (f failure) Error() string { return string(f) }
 
-// increment says whether to stand on the newest backup: --full-every ends a chain.
-func (c *backupRunCmd) increment(ctx context.Context, p *parts, in coffer.Instance) (bool, error) {
-	if !c.Incremental || c.FullEvery <= 0 {
+// increment says whether to stand on the newest backup: --full-every ends a chain,
+// --max-links makes it short again.
+func (c *backupRunCmd) increment(ctx context.Context, e *environment, p *parts, in coffer.Instance) (bool, error) {
+	if !c.Incremental || c.FullEvery <= 0 && c.MaxLinks <= 0 {
 		return c.Incremental, nil
 	}
 	list, err := p.db.Backups(ctx, records.BackupFilter{Project: localProject, Instance: in.ID, Limit: records.MaxPage})
-	return chainLength(list) < c.FullEvery, err
+	if err != nil || c.FullEvery > 0 && chainLength(list) >= c.FullEvery {
+		return false, err
+	}
+	return c.shorten(ctx, e, p, list)
 }
 
 // chainLength is how many backups the chain of the newest good one has; 0 is none.
 func chainLength(list []coffer.Backup) int {
-	var newest *coffer.Backup
+	newest := newestGood(list)
+	if newest == nil {
+		return 0
+	}
+	return newest.Depth + 1
+}
+
+// newestGood is the newest backup that can be stood on; nil is none.
+func newestGood(list []coffer.Backup) (newest *coffer.Backup) {
 	for i, b := range list {
 		if b.State == coffer.Completed && !b.Deleted && !b.Deleting && (newest == nil || b.Created.After(newest.Created)) {
 			newest = &list[i]
 		}
 	}
-	if newest == nil {
-		return 0
-	}
-	return newest.Depth + 1
+	return newest
 }
 
 // retain deletes what --keep lets go, children first.

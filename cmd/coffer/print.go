@@ -99,7 +99,7 @@ func (b backupOut) text(w io.Writer) {
 	}
 	fields(w,
 		"id", string(b.ID), "name", b.Name, "status", string(b.State), "type", b.Type, "instance", string(b.Instance),
-		"parent", string(b.Parent), "sizes", sizes, "encrypted", encrypted, "location", b.Location,
+		"parent", string(b.Parent), "joined from", string(b.Synthesized), "sizes", sizes, "encrypted", encrypted, "location", b.Location,
 		"position", positionText(b.Position), "source", sourceText(b.Position.Source), "manifest", b.Manifest, "verified", verified, "reason", reason, "next", hint,
 		"created", timeText(b.CreatedAt), "ended", timePtr(b.EndedAt))
 }

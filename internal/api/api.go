@@ -33,6 +33,7 @@ import (
 // Records is what the API asks of the metadata.
 type Records interface {
 	CreateBackup(ctx context.Context, n records.NewBackup) (coffer.Backup, error)
+	CreateSynthesis(ctx context.Context, n records.NewSynthesis) (coffer.Backup, error)
 	Backup(ctx context.Context, project coffer.ProjectID, id coffer.BackupID) (coffer.Backup, error)
 	BackupByID(ctx context.Context, id coffer.BackupID) (coffer.Backup, error)
 	Backups(ctx context.Context, f records.BackupFilter) ([]coffer.Backup, error)

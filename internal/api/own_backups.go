@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -34,21 +35,21 @@ func (a *api) ownBackup(r request) (reply, error) {
 	if err != nil && !coffer.IsKind(err, coffer.KindCorrupt) {
 		return reply{}, err
 	}
-	out := rest.BackupBody{Backup: ownBackupView(b, a.whyFailed(r, b)), Chain: []coffer.BackupID{}}
+	made, err := a.Records.Job(r.Context(), b.Project, coffer.JobID(b.ID))
+	if err != nil { // that it is not there takes nothing away from the backup
+		made = coffer.Job{}
+	}
+	out := rest.BackupBody{Backup: ownBackupView(b, whyFailed(b, made)), Chain: []coffer.BackupID{}}
+	out.Backup.Synthesized = made.Spec.Synthesize
 	for _, link := range chain {
 		out.Chain = append(out.Chain, link.ID)
 	}
 	return reply{http.StatusOK, out}, nil
 }
 
-// whyFailed is a backup's error with the kind that its job knows. A job that is
-// not there takes nothing away from the text.
-func (a *api) whyFailed(r request, b coffer.Backup) *rest.Error {
-	kind := coffer.KindInternal
-	if j, err := a.Records.Job(r.Context(), b.Project, coffer.JobID(b.ID)); err == nil && j.ErrKind != "" {
-		kind = j.ErrKind
-	}
-	return problem(kind, b.Error, b.Hint)
+// whyFailed is a backup's error with the kind that its job knows.
+func whyFailed(b coffer.Backup, made coffer.Job) *rest.Error {
+	return problem(cmp.Or(made.ErrKind, coffer.KindInternal), b.Error, b.Hint)
 }
 
 // ownDelete is the delete that tells its job.

@@ -58,6 +58,7 @@ func ownRoutes() []route {
 		{http.MethodGet, p + "/backups/{id}", (*api).ownBackup, nil},
 		{http.MethodDelete, p + "/backups/{id}", (*api).ownDelete, nil},
 		{http.MethodPost, p + "/backups/{id}/verify", (*api).backupVerify, nil},
+		{http.MethodPost, p + "/backups/{id}/synthesize", (*api).backupSynthesize, nil},
 		{http.MethodGet, p + "/backups/{id}/tables", (*api).backupTables, nil},
 		{http.MethodPost, p + "/backups/{id}/plan-restore", (*api).planRestore, nil},
 		{http.MethodGet, p + "/backups/{id}/plan-delete", (*api).planDelete, nil},
