@@ -22,11 +22,14 @@ var scratch = sync.OnceValue(func() string {
 })
 
 // TestMain is also the child that carries out one backup into a store that
-// stalls, and the one that is a role of the control plane, so that its memory can
-// be seen.
+// stalls, the one that restores, and the one that is a role of the control plane, so
+// that what they use can be seen.
 func TestMain(m *testing.M) {
 	if spec := os.Getenv(stationEnv); spec != "" {
 		os.Exit(beStation(spec))
+	}
+	if spec := os.Getenv(fetchEnv); spec != "" {
+		os.Exit(fetch(spec))
 	}
 	if spec := os.Getenv(childEnv); spec != "" {
 		os.Exit(child(spec))

@@ -17,6 +17,8 @@ type measured struct {
 	wall time.Duration
 	cpu  time.Duration // of the command and everything that it waited for
 	peak int64         // bytes: the command's own peak and that of a guard beneath it
+
+	written int64 // bytes into files, by the command and everything that it waited for
 }
 
 // measure runs a command to its end. What earlier runs left to be written goes to
@@ -40,6 +42,9 @@ func measure(b *testing.B, cmd *exec.Cmd) measured {
 		b.Fatalf("%s: %v\n%s", cmd, err, said.String())
 	}
 	m.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		m.written = u.Oublock * 512
+	}
 	return m
 }
 
