@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,7 @@ type chainSource struct {
 	layers []engine.Layer
 	base   engine.Base
 	logs   []string
+	during func() // called once, when the next backup's tool has begun to send
 }
 
 // tablespaces is a system tablespace of two files.
@@ -89,7 +91,8 @@ func (s *chainSource) backup() (*stream, streamInfo, error) {
 	f := newStream(out, s.base, asked)
 	f.before = s.tables()
 	cmd := exec.CommandContext(s.t.Context(), tool, args...)
-	cmd.Stdout, cmd.Stderr = f, log
+	cmd.Stdout, cmd.Stderr = &interrupted{f, s.during}, log
+	s.during = nil
 	if err := cmd.Run(); err != nil {
 		s.t.Fatalf("%v\n%s", err, log)
 	}
@@ -103,11 +106,25 @@ func (s *chainSource) backup() (*stream, streamInfo, error) {
 	id := coffer.BackupID(fmt.Sprintf("b%d", len(s.layers)))
 	p := coffer.Position{
 		From: i.From, To: i.To, Last: i.Last, RedoStart: i.RedoStart, DataFilePath: i.DataFilePath, PageSize: i.PageSize,
-		UndoSpaces: i.UndoSpaces, PageLists: i.PageLists,
+		UndoSpaces: i.UndoSpaces, PageLists: i.PageLists, MergeOnly: i.MergeOnly,
 	}
 	s.layers = append(s.layers, indexed{stored{id: id, position: p, stream: out.Bytes()}, out.entries})
 	s.base = engine.Base{Backup: id, Position: p, Summary: i.Summary}
 	return f, i, nil
+}
+
+// interrupted does something at the first bytes.
+type interrupted struct {
+	to io.Writer
+	do func()
+}
+
+func (i *interrupted) Write(p []byte) (int, error) {
+	if i.do != nil {
+		i.do()
+		i.do = nil
+	}
+	return i.to.Write(p)
 }
 
 func (s *chainSource) mustBackup() streamInfo {
