@@ -164,7 +164,9 @@ func openPlain(ctx context.Context, src Source, o Object) (_ *plain, err error) 
 		}
 	}
 	if f.zipped {
-		if p.r, err = gzip.NewReader(p.r); err != nil {
+		if p.r, err = gzip.NewReader(p.r); err == io.EOF {
+			return nil, p.corrupt("there is nothing in it")
+		} else if err != nil {
 			return nil, p.judge(err)
 		}
 	}
