@@ -127,6 +127,9 @@ func (a *Agent) run(ctx context.Context, id coffer.JobID) {
 	if err != nil {
 		word = failed(context.Cause(ctx), err)
 	}
+	if coffer.IsKind(err, coffer.KindNeedFull) {
+		d.event(coffer.Event{At: a.Now(), Level: coffer.Warn, Code: "take_full", Text: "no increment can follow, the next backup must be a full: " + err.Error()})
+	}
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCancelled) && err != nil && !e.Commit {
 		word = ended{Outcome: string(message.Failed), Kind: string(coffer.KindUnavailable),
 			Error: "the agent was stopped in the middle of the job", Hint: "start the agent and ask again"}

@@ -32,6 +32,7 @@ type Archive struct {
 
 	mu    sync.Mutex
 	table *indexFile // nil until first used
+	edges []edge     // of an encrypted archive
 }
 
 // Open reads id's manifest and holds it to what is wanted. A backup with a

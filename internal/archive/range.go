@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"io"
 
@@ -101,6 +102,8 @@ func (r *rangeReader) open(ctx context.Context, off, n int64) error {
 	r.src = v
 	if r.a.m.Encrypted() {
 		var size int64
+		v.opening = true
+		defer func() { v.opening = false }()
 		if r.src, size, err = codec.DecryptAt(v, r.a.m.DataBytes(), r.a.want.Identities...); err != nil {
 			return err
 		}
@@ -186,6 +189,15 @@ type volumesAt struct {
 	window int64
 	off    int64 // of buf
 	buf    []byte
+	// opening: age reads its header and its last chunk, as for every range. They are
+	// fetched once for all.
+	opening bool
+}
+
+// edge is what age reads of an archive to open it: its beginning, or its end.
+type edge struct {
+	off int64
+	buf []byte
 }
 
 // ReadAt implements io.ReaderAt.
@@ -198,7 +210,7 @@ func (v *volumesAt) ReadAt(p []byte, off int64) (int, error) {
 			return n, io.EOF
 		}
 		if at < v.off || at >= v.off+int64(len(v.buf)) {
-			if err := v.load(at, min(v.window, total-at)); err != nil {
+			if err := v.want(at, total); err != nil {
 				return n, err
 			}
 		}
@@ -206,6 +218,35 @@ func (v *volumesAt) ReadAt(p []byte, off int64) (int, error) {
 	}
 	return n, nil
 }
+
+// want fills the window with what is at at.
+func (v *volumesAt) want(at, total int64) error {
+	if !v.opening {
+		return v.load(at, min(v.window, total-at))
+	}
+	v.a.mu.Lock()
+	for _, e := range v.a.edges {
+		if at >= e.off && at < e.off+int64(len(e.buf)) {
+			v.off, v.buf = e.off, append(v.buf[:0], e.buf...)
+			v.a.mu.Unlock()
+			return nil
+		}
+	}
+	v.a.mu.Unlock()
+	err := v.load(at, min(2*ageChunk, total-at))
+	if err == nil {
+		v.a.mu.Lock()
+		defer v.a.mu.Unlock()
+		if len(v.a.edges) < maxEdges {
+			v.a.edges = append(v.a.edges, edge{v.off, bytes.Clone(v.buf)})
+		}
+	}
+	return err
+}
+
+// maxEdges bounds what is kept: a beginning and an end, and their double where two
+// ranges begin at once.
+const maxEdges = 4
 
 // load fills the window with bytes of the one volume that at lies in.
 func (v *volumesAt) load(at, size int64) error {
