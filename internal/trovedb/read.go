@@ -25,8 +25,13 @@ type Content struct {
 	Quotas     []Row // of backups
 }
 
+// Querier is a database, or one connection to it.
+type Querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // Read reads it all. A table that this version of Trove did not have is empty.
-func Read(ctx context.Context, db *sql.DB) (c Content, err error) {
+func Read(ctx context.Context, db Querier) (c Content, err error) {
 	const op = "read Trove's database"
 	c.Versions = map[string]coffer.Datastore{}
 	all, err := rows(ctx, db, `SELECT * FROM backups ORDER BY created, id`)
@@ -45,7 +50,7 @@ func Read(ctx context.Context, db *sql.DB) (c Content, err error) {
 	for _, r := range versions {
 		c.Versions[r["id"]] = coffer.Datastore{Type: r["type"], Version: r["name"], VersionID: r["id"]}
 	}
-	if c.Strategies, err = optional(ctx, db, "backup_strategy", `SELECT * FROM backup_strategy ORDER BY tenant_id, instance_id`); err != nil {
+	if c.Strategies, err = optional(ctx, db, `SELECT * FROM backup_strategy ORDER BY tenant_id, instance_id`); err != nil {
 		return c, coffer.E(coffer.KindUnavailable, op, "%w", err)
 	}
 	if c.Quotas, err = rows(ctx, db, `SELECT * FROM quotas WHERE resource = 'backups' ORDER BY tenant_id`); err != nil {
@@ -55,7 +60,7 @@ func Read(ctx context.Context, db *sql.DB) (c Content, err error) {
 }
 
 // optional is the rows of a table that older versions do not have.
-func optional(ctx context.Context, db *sql.DB, table, query string) ([]Row, error) {
+func optional(ctx context.Context, db Querier, query string) ([]Row, error) {
 	out, err := rows(ctx, db, query)
 	if err == nil {
 		return out, nil
@@ -66,7 +71,7 @@ func optional(ctx context.Context, db *sql.DB, table, query string) ([]Row, erro
 	return nil, nil
 }
 
-func rows(ctx context.Context, db *sql.DB, query string) (out []Row, err error) {
+func rows(ctx context.Context, db Querier, query string) (out []Row, err error) {
 	r, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return nil, err
