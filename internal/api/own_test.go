@@ -78,6 +78,18 @@ func TestLifeOfABackup(t *testing.T) {
 	if len(p.Stops) != 0 || len(p.Chain) != 2 || p.ReadBytes != 2<<30 || p.NeedBytes < 4<<30 || p.Target.Agent != agentID {
 		t.Errorf("plan %+v", p)
 	}
+	if p.Method != coffer.Stepwise || !strings.Contains(p.Reason, "lists of its pages") {
+		t.Errorf("the chain is restored %s: %s", p.Method, p.Reason)
+	}
+	merged := coffer.Target{Name: "new", Way: coffer.Merged}
+	p = must[rest.RestorePlan](t)(c.PlanRestore(ctx, coffer.BackupID(child.ID), merged))
+	if len(p.Stops) != 1 || !strings.Contains(p.Stops[0], "restore it step-by-step") {
+		t.Errorf("merged as asked: stops %q", p.Stops)
+	}
+	_, err = c.Restore(ctx, rest.Restore{Backup: coffer.BackupID(child.ID), Target: merged})
+	wantKind(t, "a merge that is not safe", err, coffer.KindUnsupported)
+	_, err = c.Restore(ctx, rest.Restore{Backup: coffer.BackupID(child.ID), Target: coffer.Target{Name: "new", Way: "sideways"}})
+	wantKind(t, "a way that there is not", err, coffer.KindInvalid)
 	v := must[rest.Started](t)(c.Verify(ctx, id))
 	if v.Job.Kind != coffer.JobVerify || v.Job.Backup != id {
 		t.Errorf("verify's job %+v", v.Job)

@@ -111,18 +111,24 @@ func (a *api) look(ctx context.Context, agent coffer.AgentID, project coffer.Pro
 }
 
 // placed names the agent of a restore for which nobody has named one. If none can
-// be now, a server's restore waits for one: the task manager places it.
+// be now, a server's restore waits for one: the task manager places it. A chain that
+// cannot be restored in the way that was asked for is refused.
 func (a *api) placed(r request, b coffer.Backup, t coffer.Target) (coffer.Target, error) {
+	chain, err := a.Records.Chain(r.Context(), b.Project, b.ID)
+	if err != nil {
+		return t, nil // the job's own check says what is wrong with the chain
+	}
+	if t.Table == nil {
+		if _, _, err := plan.Way(chain, t.Way); err != nil {
+			return t, err
+		}
+	}
 	if t.Agent != "" {
 		return t, nil
 	}
 	all, err := a.candidates(r.Context())
 	if err != nil {
 		return t, err
-	}
-	chain, err := a.Records.Chain(r.Context(), b.Project, b.ID)
-	if err != nil {
-		return t, nil // the job's own check says what is wrong with the chain
 	}
 	p, err := plan.Place(all, a.wish(chain, t))
 	if !t.Server() && err != nil {

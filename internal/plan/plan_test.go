@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -10,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/plan"
@@ -39,7 +40,7 @@ func TestScenarios(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if d := cmp.Diff(string(text), got); d != "" {
+			if d := gocmp.Diff(string(text), got); d != "" {
 				t.Errorf("%s differs (-want +got):\n%s", file, d)
 			}
 		})
@@ -138,6 +139,11 @@ func (s *scene) backup(id string, opt map[string]string, has func(string) bool) 
 		Sizes:   coffer.Sizes{Data: s.bytes(opt["data"]), Plain: s.bytes(opt["plain"]), Stored: s.bytes(opt["stored"])},
 		Created: time.Unix(int64(len(s.backups)), 0),
 	}
+	b.Position = coffer.Position{
+		From: uint64(s.number(opt["from"])), RedoStart: uint64(s.number(opt["redo"])), To: uint64(s.number(opt["to"])), PageLists: has("lists"),
+		PageSize: cmp.Or(s.number(opt["page"]), 16384), UndoSpaces: cmp.Or(s.number(opt["undo"]), 3), MergeOnly: opt["merge-only"],
+		DataFilePath: cmp.Or(opt["files"], "ibdata1:12M"), ServerVersion: cmp.Or(opt["server"], "10.11.19-MariaDB"),
+	}
 	if v := opt["state"]; v != "" {
 		b.State = coffer.State(v)
 	}
@@ -195,6 +201,9 @@ func printRestore(p plan.RestorePlan) string {
 		fmt.Fprintf(&b, "%s %s %s stored=%d plain=%d encrypted=%v\n", s.Type, s.Backup, s.Name, s.Stored, s.Plain, s.Encrypted)
 	}
 	fmt.Fprintf(&b, "read=%d need=%d free=%d %s on %s in %s\n", p.ReadBytes, p.NeedBytes, p.FreeBytes, p.Method, p.Agent, p.Dir)
+	if p.Reason != "" {
+		fmt.Fprintf(&b, "because %s\n", p.Reason)
+	}
 	for _, s := range p.Stops {
 		fmt.Fprintf(&b, "stop: %s\n", s)
 	}
