@@ -81,7 +81,8 @@ func (a *api) createBackup(r request, in coffer.Instance, o *object, container s
 		d := o.str("description")
 		n.Description = &d
 	}
-	if n.Container == "" {
+	n.Default = a.DefaultContainer
+	if n.Container == "" && key != "" { // the key is for this container too
 		if n.Container, err = a.container(r, in); err != nil {
 			return coffer.Backup{}, err
 		}

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,9 +28,8 @@ func (d *DB) CreateBackup(ctx context.Context, n NewBackup) (coffer.Backup, erro
 			if err := rememberKey(c, id, n); err != nil { // before any rule: of two such requests one waits here, and starts again
 				return err
 			}
-			if err := insertBackup(c, id, n); err != nil {
-				return err
-			}
+			out, err = insertBackup(c, id, n)
+			return err
 		}
 		out, err = backupOf(c, n.Project, made)
 		return err
@@ -96,66 +96,102 @@ func rememberKey(c conn, id coffer.BackupID, n NewBackup) error {
 	return err
 }
 
-func insertBackup(c conn, id coffer.BackupID, n NewBackup) error {
-	container, err := chooseContainer(c, n)
+// insertBackup makes the backup, in two round trips where the database takes several
+// statements at once: its instance is taken, and what it depends on is read; then all
+// is written.
+func insertBackup(c conn, id coffer.BackupID, n NewBackup) (coffer.Backup, error) {
+	b, own, err := takeInstance(c, id, n)
 	if err != nil {
-		return err
-	}
-	in, err := instanceOf(c, n.Project, n.Instance)
-	if err != nil {
-		return err
-	}
-	if err := occupy(c, in.ID, coffer.JobID(id)); err != nil {
-		return err
-	}
-	b := coffer.Backup{
-		ID: id, Project: n.Project, Instance: in.ID, Name: n.Name, Description: n.Description,
-		Root: id, Type: "full", Datastore: in.Datastore, Store: n.Store, Container: container,
+		return b, err
 	}
 	parent, err := holdParent(c, n)
 	if err != nil {
-		return err
+		return b, err
 	}
 	if parent != nil {
 		b.Parent, b.Root, b.Depth, b.Type = parent.ID, parent.Root, parent.Depth+1, "incremental"
 	}
-	if err := countBackup(c, n.Project, n.Quota); err != nil {
-		return err
+	quota, err := quotaOf(c, n.Project, own, n.Quota)
+	if err != nil {
+		return b, err
 	}
-	if err := insertBackupRows(c, b, n); err != nil {
-		return err
+	rows := &bundle{}
+	if err := backupRows(rows, b, n); err != nil {
+		return b, err
 	}
-	return recordPlace(c, Place{n.Project, n.Store, container})
+	placeRow(rows, Place{n.Project, n.Store, b.Container})
+	counted := countOne(rows, n.Project, quota) // many wait for this row: last
+	made := ask(rows, scanBackup, `SELECT `+backupCols+` FROM backups WHERE id = ?`, id)
+	if quota < 0 {
+		err = c.last(rows)
+	} else if err = c.together(rows); err == nil && !counted.held() {
+		err = errQuota(quota)
+	}
+	if err != nil {
+		return b, err
+	}
+	b, _ = made.first()
+	return b, nil
 }
 
-func insertBackupRows(c conn, b coffer.Backup, n NewBackup) error {
+// takeInstance occupies the instance and begins the backup's row; own is the quota of
+// the project's row, if there is one.
+func takeInstance(c conn, id coffer.BackupID, n NewBackup) (b coffer.Backup, own *answer[int64], err error) {
+	first := &bundle{}
+	found := ask(first, scanInstance, `SELECT `+instanceCols+` FROM instances WHERE id = ? AND project = ? AND deleted = 0`, n.Instance, n.Project)
+	taken := first.exec(`UPDATE instances SET running = ? WHERE id = ? AND project = ? AND running = '' AND deleted = 0`, id, n.Instance, n.Project)
+	own = ask(first, scanInt, `SELECT quota FROM projects WHERE id = ?`, n.Project)
+	chosen := &answer[strategy]{}
+	if n.Container == "" {
+		chosen = ask(first, scanStrategy, `SELECT instance, container FROM strategies WHERE project = ? AND instance IN (?, '')
+			ORDER BY instance DESC`, n.Project, n.Instance)
+	}
+	if err := c.together(first); err != nil {
+		return b, nil, err
+	}
+	in, known := found.first()
+	if !known {
+		return b, nil, errNoInstance(n.Instance)
+	}
+	if !taken.held() {
+		return b, nil, occupied(c, in.ID)
+	}
+	return coffer.Backup{
+		ID: id, Project: n.Project, Instance: in.ID, Name: n.Name, Description: n.Description,
+		Root: id, Type: "full", Datastore: in.Datastore, Store: n.Store, Container: n.container(chosen),
+	}, own, nil
+}
+
+// backupRows adds the backup, its job and its bell.
+func backupRows(rows *bundle, b coffer.Backup, n NewBackup) error {
 	now := micros(n.Now)
-	if _, err := c.exec(`INSERT INTO backups (id, project, instance, name, description, state, parent, root, depth, type,
+	rows.exec(`INSERT INTO backups (id, project, instance, name, description, state, parent, root, depth, type,
 		ds_type, ds_version, ds_version_id, store, container, holds, created, updated)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		b.ID, b.Project, b.Instance, b.Name, b.Description, coffer.New, b.Parent, b.Root, b.Depth, b.Type,
-		b.Datastore.Type, b.Datastore.Version, b.Datastore.VersionID, b.Store, b.Container, flag(b.Parent != ""), now, now); err != nil {
-		return err
-	}
-	j := coffer.Job{ID: coffer.JobID(b.ID), Kind: coffer.JobBackup, Project: b.Project, Instance: b.Instance, Backup: b.ID, Created: n.Now,
-		Spec: coffer.Spec{Method: n.Method}}
-	return insertJob(c, j)
+		b.Datastore.Type, b.Datastore.Version, b.Datastore.VersionID, b.Store, b.Container, flag(b.Parent != ""), now, now)
+	return jobRows(rows, coffer.Job{
+		ID: coffer.JobID(b.ID), Kind: coffer.JobBackup, Project: b.Project, Instance: b.Instance, Backup: b.ID, Created: n.Now,
+		Spec: coffer.Spec{Method: n.Method},
+	})
 }
 
-// chooseContainer is the request's, else the instance's strategy's, else the
-// project's, else the default.
-func chooseContainer(c conn, n NewBackup) (string, error) {
+// strategy is the container that an instance's backups go to, or with instance "" a
+// project's.
+type strategy struct{ instance, container string }
+
+func scanStrategy(r row) (s strategy, err error) { return s, r.Scan(&s.instance, &s.container) }
+
+// container is the request's, else the instance's strategy's, else the project's, else
+// the default.
+func (n NewBackup) container(strategies *answer[strategy]) string {
 	if n.Container != "" {
-		return n.Container, nil
+		return n.Container
 	}
-	for _, instance := range []coffer.InstanceID{n.Instance, ""} {
-		name, found, err := one(c, scanString,
-			`SELECT container FROM strategies WHERE project = ? AND instance = ?`, n.Project, instance)
-		if err != nil || found {
-			return name, err
-		}
+	if s, found := strategies.first(); found { // the instance's comes before ""
+		return s.container
 	}
-	return DefaultContainer, nil
+	return cmp.Or(n.Default, DefaultContainer)
 }
 
 // holdParent chooses the parent and counts the new backup among its children. A
@@ -243,27 +279,49 @@ func dropRefs(c conn, id coffer.BackupID) error {
 // countBackup takes one of the project's quota: its own, else the configured one. A
 // configured quota of countAll counts and refuses nothing.
 func countBackup(c conn, project coffer.ProjectID, quota int) error {
-	own, found, err := one(c, scanInt, `SELECT quota FROM projects WHERE id = ?`, project)
+	b := &bundle{}
+	own := ask(b, scanInt, `SELECT quota FROM projects WHERE id = ?`, project)
+	if err := c.together(b); err != nil {
+		return err
+	}
+	quota, err := quotaOf(c, project, own, quota)
 	if err != nil {
 		return err
 	}
+	b = &bundle{}
+	counted := countOne(b, project, quota)
+	if err := c.together(b); err != nil || counted.held() {
+		return err
+	}
+	return errQuota(quota)
+}
+
+// quotaOf is the quota that counts, by the project's row: its own, else the configured
+// one. A project without a row gets one.
+func quotaOf(c conn, project coffer.ProjectID, row *answer[int64], quota int) (int, error) {
+	own, found := row.first()
 	if !found {
-		if _, err := c.exec(`INSERT INTO projects (id, backups) VALUES (?, 0)`, project); err != nil {
-			return err
-		}
-	} else if own != NoQuota && quota != countAll {
+		_, err := c.exec(`INSERT INTO projects (id, backups) VALUES (?, 0)`, project)
+		return quota, err
+	}
+	if own != NoQuota && quota != countAll {
 		quota = int(own)
 	}
+	return quota, nil
+}
+
+// countOne adds what counts one more backup, if the quota has room.
+func countOne(b *bundle, project coffer.ProjectID, quota int) *step {
 	query, args := `UPDATE projects SET backups = backups + 1 WHERE id = ?`, []any{project}
 	if quota >= 0 {
 		query, args = query+` AND backups < ?`, append(args, quota)
 	}
-	ok, err := c.changed(query, args...)
-	if err == nil && !ok {
-		err = coffer.E(coffer.KindQuota, "take of the quota", "the project has its %d backups", quota).
-			WithHint("delete backups that are not needed, or ask for a higher quota")
-	}
-	return err
+	return b.exec(query, args...)
+}
+
+func errQuota(quota int) error {
+	return coffer.E(coffer.KindQuota, "take of the quota", "the project has its %d backups", quota).
+		WithHint("delete backups that are not needed, or ask for a higher quota")
 }
 
 func uncountBackup(c conn, project coffer.ProjectID) error {

@@ -2,6 +2,7 @@ package records_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -140,6 +141,7 @@ func testCut(t *testing.T, s records.Source) {
 type committer struct {
 	armed  atomic.Bool
 	before bool
+	mark   string // by what it is known; "" is the word
 }
 
 func (c *committer) serve(t *testing.T, to string) string {
@@ -179,7 +181,7 @@ func (c *committer) pump(to, from net.Conn, cut *atomic.Bool) {
 		if err != nil || cut.Load() {
 			return
 		}
-		if bytes.Contains(bytes.ToLower(buf[:n]), []byte("commit")) && c.armed.CompareAndSwap(true, false) {
+		if bytes.Contains(bytes.ToLower(buf[:n]), []byte(cmp.Or(c.mark, "commit"))) && c.armed.CompareAndSwap(true, false) {
 			if c.before {
 				return
 			}
@@ -212,6 +214,45 @@ func testLostCommit(t *testing.T, s records.Source) {
 		}
 		if n, err := db.Counter(t.Context(), "c"); n != want || err != nil {
 			t.Errorf("cut before the server heard it %v: the counter is %d (%v), want %d", before, n, err, want)
+		}
+	}
+}
+
+// testLostEnd: where COMMIT goes with the last statements, a connection that broke with
+// them leaves it open what happened, and the move asked again gives its answer. One
+// that broke with the first statements has left nothing, and they are sent again.
+func testLostEnd(t *testing.T, s records.Source) {
+	for _, first := range []bool{true, false} {
+		for _, before := range []bool{true, false} {
+			mark := "cut here " + coffer.NewNonce()
+			c := &committer{before: before, mark: mark}
+			db := openSource(t, behind(t, s, c.serve(t, hostOf(t, s))))
+			in, project := coffer.InstanceID(coffer.NewUUID()), coffer.ProjectID("p")
+			if err := db.CreateInstance(t.Context(), coffer.Instance{ID: in, Project: project, Status: "ACTIVE"}); err != nil {
+				t.Fatal(err)
+			}
+			b, err := db.CreateBackup(t.Context(), records.NewBackup{Project: project, Instance: in, Name: "n", Store: "main", Quota: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			end := records.Ending{Error: "it failed", Events: []coffer.Event{{Code: "c", Text: mark}}} // the last statements write it
+			if first {
+				end.Error = mark
+			}
+			c.armed.Store(true)
+			ok, err := db.Fail(t.Context(), coffer.JobID(b.ID), "", end)
+			if first && (!ok || err != nil) {
+				t.Errorf("cut with its first statements, before the server heard it %v: %v, %v", before, ok, err)
+			}
+			if !first && !coffer.IsKind(err, coffer.KindUnknown) {
+				t.Errorf("cut with its last statements, before the server heard it %v: %q: %v", before, coffer.KindOf(err), err)
+			}
+			if ok, err := db.Fail(t.Context(), coffer.JobID(b.ID), "", end); !ok || err != nil {
+				t.Errorf("asked again: %v, %v", ok, err)
+			}
+			if all, err := db.Events(t.Context(), project, coffer.JobID(b.ID), 0, 0); len(all) != 1 || err != nil {
+				t.Errorf("the diary has %d events (%v), want 1", len(all), err)
+			}
 		}
 	}
 }

@@ -133,6 +133,11 @@ func occupy(c conn, id coffer.InstanceID, job coffer.JobID) error {
 	if err != nil || ok {
 		return err
 	}
+	return occupied(c, id)
+}
+
+// occupied is who has the instance, as an error.
+func occupied(c conn, id coffer.InstanceID) error {
 	by, _, err := one(c, scanString, `SELECT running FROM instances WHERE id = ?`, id)
 	if err != nil {
 		return err

@@ -151,16 +151,23 @@ func (n NewJob) job(id coffer.JobID) coffer.Job {
 
 // insertJob writes a NEW job and its bell, to be rung at once.
 func insertJob(c conn, j coffer.Job) error {
+	b := &bundle{}
+	if err := jobRows(b, j); err != nil {
+		return err
+	}
+	return c.together(b)
+}
+
+// jobRows adds what insertJob writes.
+func jobRows(b *bundle, j coffer.Job) error {
 	j.Spec.ManifestSHA256 = ""
 	spec, err := asJSON(j.Spec)
 	if err != nil {
 		return err
 	}
 	now := micros(j.Created)
-	if _, err := c.exec(`INSERT INTO jobs (id, kind, project, instance, backup, state, spec, created, updated)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.ID, j.Kind, j.Project, j.Instance, j.Backup, coffer.New, spec, now, now); err != nil {
-		return err
-	}
-	_, err = c.exec(`INSERT INTO outbox (job, due) VALUES (?, ?)`, j.ID, now)
-	return err
+	b.exec(`INSERT INTO jobs (id, kind, project, instance, backup, state, spec, created, updated)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.ID, j.Kind, j.Project, j.Instance, j.Backup, coffer.New, spec, now, now)
+	b.exec(`INSERT INTO outbox (job, due) VALUES (?, ?)`, j.ID, now)
+	return nil
 }

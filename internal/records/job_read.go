@@ -1,7 +1,9 @@
 package records
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,11 +90,42 @@ func (d *DB) Due(ctx context.Context, now time.Time, limit int) ([]coffer.Job, e
 	return out, coffer.Wrap("list due jobs", err)
 }
 
+const rang = `UPDATE outbox SET due = ? WHERE job = ? AND (due <= ? OR due > ?)`
+
 // Rang sets when a job's bell is rung next, if nobody has claimed it by then. Of
 // several callers that find it due one is answered true: that one rings.
 func (d *DB) Rang(ctx context.Context, job coffer.JobID, now, next time.Time) (mine bool, err error) {
-	return d.writeOne(ctx, "note that the bell rang", `UPDATE outbox SET due = ? WHERE job = ? AND (due <= ? OR due > ?)`,
-		micros(next), job, micros(now), micros(now.Add(Horizon)))
+	return d.writeOne(ctx, "note that the bell rang", rang, micros(next), job, micros(now), micros(now.Add(Horizon)))
+}
+
+// Bell is a job that is rung for, and when that is done next if nobody has claimed it
+// by then.
+type Bell struct {
+	Job  coffer.JobID
+	Next time.Time
+}
+
+// RangAll is Rang for several jobs, with one answer for each.
+func (d *DB) RangAll(ctx context.Context, now time.Time, bells []Bell) ([]bool, error) {
+	inOrder := make([]int, len(bells)) // of two callers none waits for what the other has
+	for i := range inOrder {
+		inOrder[i] = i
+	}
+	slices.SortFunc(inOrder, func(a, b int) int { return cmp.Compare(bells[a].Job, bells[b].Job) })
+	steps := make([]*step, len(bells))
+	err := d.bundled(ctx, "note that the bells rang", func(b *bundle) {
+		for _, i := range inOrder {
+			steps[i] = b.exec(rang, micros(bells[i].Next), bells[i].Job, micros(now), micros(now.Add(Horizon)))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	mine := make([]bool, len(bells))
+	for i, s := range steps {
+		mine[i] = s.held()
+	}
+	return mine, nil
 }
 
 func jobByID(c conn, id coffer.JobID) (coffer.Job, error) {

@@ -37,6 +37,10 @@ func TestPostgreSQL(t *testing.T) {
 		return records.Source{URL: server.Database(t), Password: testenv.PostgresPassword, MaxConns: 5}
 	}
 	onServer(t, fresh)
+	t.Run("lost end", func(t *testing.T) {
+		t.Parallel()
+		testLostEnd(t, fresh(t))
+	})
 	t.Run("session", func(t *testing.T) {
 		t.Parallel()
 		testSession(t, fresh(t), map[string]string{

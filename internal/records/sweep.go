@@ -44,12 +44,16 @@ func (d *DB) Places(ctx context.Context) ([]Place, error) {
 }
 
 func recordPlace(c conn, p Place) error {
-	n, _, err := one(c, scanInt, `SELECT COUNT(*) FROM places WHERE project = ? AND store = ? AND container = ?`, p.Project, p.Store, p.Container)
-	if err != nil || n > 0 {
-		return err
-	}
-	_, err = c.exec(`INSERT INTO places (project, store, container) VALUES (?, ?, ?)`, p.Project, p.Store, p.Container)
-	return err
+	b := &bundle{}
+	placeRow(b, p)
+	return c.together(b)
+}
+
+// placeRow adds what recordPlace writes, for a project that has a row.
+func placeRow(b *bundle, p Place) {
+	b.exec(`INSERT INTO places (project, store, container) SELECT id, ?, ? FROM projects WHERE id = ?
+		AND NOT EXISTS (SELECT 1 FROM places WHERE project = ? AND store = ? AND container = ?)`,
+		p.Store, p.Container, p.Project, p.Project, p.Store, p.Container)
 }
 
 // RaiseCounter adds one to a named counter and gives the new value.

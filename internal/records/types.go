@@ -28,7 +28,8 @@ type NewBackup struct {
 	Description      *string
 	Parent           coffer.BackupID // "" and not Incremental: a full
 	Incremental      bool            // stand on the newest COMPLETED, if there is one
-	Container, Store string          // Container "": a strategy's, or DefaultContainer
+	Container, Store string          // Container "": a strategy's, or Default
+	Default          string          // the container where no strategy names one; "" is DefaultContainer
 	Method           coffer.Method   // "" leaves it to the agent
 	Key              string          // the Idempotency-Key; "" is none
 	Quota            int             // backups of the project; below 0 is no limit

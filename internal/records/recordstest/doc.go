@@ -42,6 +42,9 @@ func Run(t *testing.T, d Database) {
 		{"Shift", testShift},
 		{"NewestByAnyClock", testNewestByAnyClock},
 		{"Claim", testClaim},
+		{"Work", testWork},
+		{"RefusedMoves", testRefusedMoves},
+		{"LastEvents", testLastEvents},
 		{"Grant", testGrant},
 		{"Report", testReport},
 		{"Complete", testComplete},
@@ -91,6 +94,7 @@ func Run(t *testing.T, d Database) {
 		{"Cancel", testPairCancel},
 		{"Verdict", testPairVerdict},
 		{"Bell", testPairBell},
+		{"Bells", testPairBells},
 		{"Events", testPairEvents},
 		{"FirstRows", testPairFirstRows},
 	} {

@@ -1,6 +1,7 @@
 package recordstest
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -141,6 +142,50 @@ func testPairBell(t *testing.T, p *pair) {
 		at = at.Add(time.Minute)
 	}
 	p.no(p.db.Rang(p.ctx, "none", at, at))
+}
+
+// testPairBells is testPairBell for several jobs at once, named in any order: each is
+// one caller's, and none waits for another for ever.
+func testPairBells(t *testing.T, p *pair) {
+	const jobs = 8
+	bells := make([]records.Bell, jobs)
+	for i := range bells {
+		bells[i].Job = coffer.JobID(p.create(p.instance(ours), "").ID)
+	}
+	at := p.now()
+	for round := range p.rounds(20) {
+		var mine [jobs]atomic.Int32
+		var fs []func()
+		for i := range 6 {
+			fs = append(fs, func() {
+				mixed := slices.Clone(bells)
+				for n := range mixed {
+					mixed[n] = bells[(n*(2*i+1)+i)%jobs] // every order has each once
+					mixed[n].Next = at.Add(time.Minute)
+				}
+				got, err := p.handle(i).RangAll(p.ctx, at, mixed)
+				if err != nil {
+					t.Error(err)
+				}
+				for n, ok := range got {
+					if ok {
+						mine[slices.Index(bells, records.Bell{Job: mixed[n].Job})].Add(1)
+					}
+				}
+			})
+		}
+		together(fs...)
+		for i := range mine {
+			if n := mine[i].Load(); n != 1 {
+				t.Fatalf("round %d: %d rang for job %d", round, n, i)
+			}
+		}
+		at = at.Add(time.Minute)
+	}
+	got, err := p.db.RangAll(p.ctx, at, []records.Bell{{Job: "none", Next: at}, {Job: bells[0].Job, Next: at.Add(time.Minute)}})
+	if p.must(err); !slices.Equal(got, []bool{false, true}) {
+		t.Errorf("of a job that is not there and one that is, %v are rung for", got)
+	}
 }
 
 // testPairEvents writes one diary from two sides: no number is lost or given twice.
