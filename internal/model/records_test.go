@@ -83,6 +83,10 @@ func (g gatedDB) Rang(ctx context.Context, j coffer.JobID, now, next time.Time) 
 	return gated(g.l, "Rang", func() (bool, error) { return g.DB.Rang(ctx, j, now, next) })
 }
 
+func (g gatedDB) RangAll(ctx context.Context, now time.Time, bells []records.Bell) ([]bool, error) {
+	return gated(g.l, "RangAll", func() ([]bool, error) { return g.DB.RangAll(ctx, now, bells) })
+}
+
 func (g gatedDB) Due(ctx context.Context, now time.Time, n int) ([]coffer.Job, error) {
 	return gated(g.l, "Due", func() ([]coffer.Job, error) { return g.DB.Due(ctx, now, n) })
 }

@@ -49,6 +49,9 @@ func (b *bell) gap(now time.Time) time.Duration {
 	return min(firstGap+now.Sub(b.since)/4, longGap)
 }
 
+// heardGap is gap for a bell that is heard.
+func (b *bell) heardGap(now time.Time) time.Duration { return max(b.gap(now), heardGap) }
+
 // held reports whether a claim is on its way, as far as anybody knows.
 func (b *bell) held(now time.Time) bool { return !b.told.IsZero() && now.Sub(b.told) < heldFor }
 

@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/message"
+	"github.com/cofferdb/coffer/internal/records"
 )
 
 // slowBells are records whose server is far away.
@@ -16,10 +16,10 @@ type slowBells struct {
 	takes time.Duration
 }
 
-// Rang implements Records.
-func (s slowBells) Rang(ctx context.Context, job coffer.JobID, now, next time.Time) (bool, error) {
+// RangAll implements Records.
+func (s slowBells) RangAll(ctx context.Context, now time.Time, bells []records.Bell) ([]bool, error) {
 	time.Sleep(s.takes)
-	return s.Records.Rang(ctx, job, now, next)
+	return s.Records.RangAll(ctx, now, bells)
 }
 
 // Many due jobs do not wait for each other's rows.

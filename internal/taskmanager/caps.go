@@ -3,6 +3,7 @@ package taskmanager
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cofferdb/coffer"
@@ -39,13 +40,25 @@ type load struct {
 	checked  bool // those were compared with the rows
 }
 
-// weigh counts what runs, and this process's bells that nobody has answered yet.
-func (t *TaskManager) weigh(ctx context.Context, now time.Time) (*load, error) {
+// uncounted reports whether what runs makes no difference to some due jobs: nothing is
+// capped, no project goes before another, and no host is to be chosen.
+func (t *TaskManager) uncounted(due []coffer.Job) bool {
+	return t.Caps == Caps{} && !slices.ContainsFunc(due, func(j coffer.Job) bool {
+		return j.Kind == coffer.JobRestore || j.Project != due[0].Project
+	})
+}
+
+// weigh counts what runs, for some due jobs, and this process's bells that nobody has
+// answered yet.
+func (t *TaskManager) weigh(ctx context.Context, due []coffer.Job, now time.Time) (*load, error) {
+	l := &load{hosts: map[coffer.AgentID]int{}, stores: map[string]int{}, projects: map[coffer.ProjectID]int{}}
+	if t.uncounted(due) {
+		return l, nil
+	}
 	jobs, err := t.Records.Running(ctx)
 	if err != nil {
 		return nil, coffer.Wrap("list running jobs", err)
 	}
-	l := &load{hosts: map[coffer.AgentID]int{}, stores: map[string]int{}, projects: map[coffer.ProjectID]int{}}
 	running := map[coffer.JobID]bool{}
 	for _, j := range jobs {
 		running[j.ID] = true
@@ -104,7 +117,7 @@ func (t *TaskManager) recheck(ctx context.Context, l *load, now time.Time) error
 			b.told = time.Time{}
 		}
 	}
-	again, err := t.weigh(ctx, now)
+	again, err := t.weigh(ctx, jobs, now)
 	if err != nil {
 		return err
 	}

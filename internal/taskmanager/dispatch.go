@@ -3,6 +3,7 @@ package taskmanager
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,13 +12,16 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/records"
+	"github.com/cofferdb/coffer/internal/retry"
 )
 
 const (
-	ringsAtOnce = 8                // bells that are rung beside each other
-	castFor     = 10 * time.Second // a bus that takes longer is away
-	ownAtOnce   = 32               // jobs that run in this process
-	standBack   = 5 * time.Second  // a waiting job of a full page makes room for the next
+	roundGap    = 20 * time.Millisecond // from one round's begin to the next, at least
+	roundsOf    = 64                    // bells that are taken together
+	ringsAtOnce = 8                     // bells that are rung beside each other
+	castFor     = 10 * time.Second      // a bus that takes longer is away
+	ownAtOnce   = 32                    // jobs that run in this process
+	standBack   = 5 * time.Second       // a waiting job of a full page makes room for the next
 )
 
 // ringing looks for due intents at an interval and at each doorbell.
@@ -25,6 +29,11 @@ func (t *TaskManager) ringing(ctx context.Context, g *errgroup.Group) error {
 	tick := time.NewTicker(t.Timings.Ring)
 	defer tick.Stop()
 	for {
+		began := time.Now()
+		select {
+		case <-t.wake: // this round is for that bell, too
+		default:
+		}
 		if err := t.ring(ctx, g); err != nil && ctx.Err() == nil {
 			t.Log.Warn("could not ring for due jobs; will try again", "err", err)
 		}
@@ -33,6 +42,10 @@ func (t *TaskManager) ringing(ctx context.Context, g *errgroup.Group) error {
 			return nil
 		case <-tick.C:
 		case <-t.wake:
+		}
+		// Where bells come faster than rounds are made, a round takes several.
+		if retry.Sleep(ctx, min(roundGap, t.Timings.Ring/5)-time.Since(began)) != nil {
+			return nil
 		}
 	}
 }
@@ -51,12 +64,10 @@ func (t *TaskManager) ring(ctx context.Context, g *errgroup.Group) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	l, err := t.weigh(ctx, now)
+	l, err := t.weigh(ctx, jobs, now)
 	if err != nil {
 		return err
 	}
-	var rings errgroup.Group
-	rings.SetLimit(ringsAtOnce)
 	var may []coffer.Job
 	for _, j := range inTurn(jobs, l.projects, t.served) {
 		j, ok, terr := t.turn(ctx, j, l, now, len(jobs) == records.MaxPage)
@@ -67,9 +78,35 @@ func (t *TaskManager) ring(ctx context.Context, g *errgroup.Group) error {
 			break
 		}
 	}
-	for _, j := range may {
+	for some := range slices.Chunk(may, roundsOf) {
+		err = errors.Join(err, t.ringForAll(ctx, g, some, now))
+	}
+	return err
+}
+
+// ringForAll takes the bells of some jobs together, and rings for those that no other
+// task manager has, beside each other.
+func (t *TaskManager) ringForAll(ctx context.Context, g *errgroup.Group, jobs []coffer.Job, now time.Time) error {
+	at := t.Now()
+	taken := make([]records.Bell, len(jobs))
+	for i, j := range jobs {
+		taken[i] = records.Bell{Job: j.ID, Next: at.Add(t.bells[j.ID].heardGap(now))}
+	}
+	mine, err := t.Records.RangAll(ctx, at, taken)
+	if err != nil {
+		mine = make([]bool, len(jobs))
+		err = coffer.Wrap("note which jobs were rung for", err)
+	}
+	var rings errgroup.Group
+	rings.SetLimit(ringsAtOnce)
+	for i, j := range jobs {
 		b := t.bells[j.ID]
-		rings.Go(func() error { return t.ringFor(ctx, g, j, b, now) })
+		if !mine[i] {
+			b.told = b.before
+			continue
+		}
+		b.again = now.Add(b.heardGap(now))
+		rings.Go(func() error { return t.ringFor(ctx, g, j, b, taken[i].Next, now) })
 	}
 	return errors.Join(err, rings.Wait())
 }
@@ -94,7 +131,7 @@ func (t *TaskManager) turn(ctx context.Context, j coffer.Job, l *load, now time.
 		return j, false, t.waits(ctx, j, why, crowded)
 	}
 	if lost != nil {
-		_, mine, err := t.mine(ctx, j, b, b.gap(now), now)
+		mine, err := t.mine(ctx, j, b, now)
 		if err != nil || !mine {
 			return j, false, err
 		}
@@ -105,16 +142,15 @@ func (t *TaskManager) turn(ctx context.Context, j coffer.Job, l *load, now time.
 	return j, true, nil
 }
 
-// mine takes a job's bell for a while, unless another task manager has; due is what
-// the row now says.
-func (t *TaskManager) mine(ctx context.Context, j coffer.Job, b *bell, gap time.Duration, now time.Time) (due time.Time, mine bool, err error) {
-	at := t.Now()
-	due = at.Add(gap)
-	if mine, err = t.Records.Rang(ctx, j.ID, at, due); err != nil || !mine {
-		return due, false, coffer.Wrap("note that a job was rung for", err)
+// mine takes a job's bell for a while, unless another task manager has.
+func (t *TaskManager) mine(ctx context.Context, j coffer.Job, b *bell, now time.Time) (bool, error) {
+	at, gap := t.Now(), b.gap(now)
+	mine, err := t.Records.Rang(ctx, j.ID, at, at.Add(gap))
+	if err != nil || !mine {
+		return false, coffer.Wrap("note that a job was rung for", err)
 	}
 	b.again = now.Add(gap)
-	return due, true, nil
+	return true, nil
 }
 
 // sooner lets a bell that nobody heard be rung again before it would if it was.
@@ -149,19 +185,15 @@ func (t *TaskManager) waits(ctx context.Context, j coffer.Job, why string, crowd
 	}}))
 }
 
-// ringFor rings for one job where it can run, if it is this task manager that does.
-func (t *TaskManager) ringFor(ctx context.Context, g *errgroup.Group, j coffer.Job, b *bell, now time.Time) error {
-	due, mine, err := t.mine(ctx, j, b, max(b.gap(now), heardGap), now)
-	if err != nil || !mine {
-		b.told = b.before
-		return err
-	}
+// ringFor rings for one job where it can run; its row says that this is done again
+// when due.
+func (t *TaskManager) ringFor(ctx context.Context, g *errgroup.Group, j coffer.Job, b *bell, due, now time.Time) error {
 	if strings.HasPrefix(j.Phase, "waits") {
 		if _, err := t.Records.SetWaiting(ctx, j.ID, j.Phase, ""); err != nil {
 			return err
 		}
 	}
-	err = t.send(ctx, g, j)
+	err := t.send(ctx, g, j)
 	switch {
 	case err == nil:
 		b.deaf = time.Time{}

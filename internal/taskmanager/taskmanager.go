@@ -37,6 +37,7 @@ type Records interface {
 	Installation() coffer.InstallationID
 	Due(context.Context, time.Time, int) ([]coffer.Job, error)
 	Rang(ctx context.Context, job coffer.JobID, now, next time.Time) (bool, error)
+	RangAll(ctx context.Context, now time.Time, bells []records.Bell) ([]bool, error)
 	Running(context.Context) ([]coffer.Job, error)
 	JobByID(context.Context, coffer.JobID) (coffer.Job, error)
 	Chain(context.Context, coffer.ProjectID, coffer.BackupID) ([]coffer.Backup, error)
