@@ -34,9 +34,8 @@ var differs = func() map[string]string {
 			"backups-list-datastore-name", "backups-list-instance", "backup-delete-reader",
 		},
 		"the stand-in guest's health is not in the records": {"backup-bad-guest-status"},
-		"importing is not supported yet": {
-			"backup-import", "backup-import-show", "backup-import-missing-object", "backup-import-short-location",
-			"backup-import-incremental-object", "restore-imported", "backup-delete-imported",
+		"an import is good once it was read: NEW, then COMPLETED, and never RESTORED unseen": {
+			"backup-import", "backup-import-show", "backup-import-incremental-object",
 		},
 		"a restored server has the version of its host, which the row learns at the end": {"restore-other-version-same-datastore"},
 		"a backup that others stand on is deleted only with force": {

@@ -113,13 +113,24 @@ func newReplay(t *testing.T) *replay {
 	}}
 	w.handler = api.New(api.Config{
 		Records: w.db, Bus: local.New(), Auth: people(t), Stores: []string{"main"}, Quota: 50, Now: w.now,
-		Log: slog.New(slog.DiscardHandler),
+		Log: slog.New(slog.DiscardHandler), Importer: standIn{},
 		Datastores: []coffer.Datastore{
 			{Type: "postgresql", Version: "12.4"}, {Type: "mysql", Version: "5.7.29"}, {Type: "mysql", Version: "8.0.29"},
 			{Type: "mariadb", Version: "10.4"}, {Type: "couchbase", Version: "2.2"}, {Type: "vertica", Version: "9.0.1"},
 		},
 	})
 	return w
+}
+
+// standIn is a Swift that has every object but those called nope.
+type standIn struct{}
+
+// Find implements api.Importer.
+func (standIn) Find(_ context.Context, location string, _ coffer.ProjectID, _ bool) (string, string, error) {
+	if !strings.HasPrefix(location, "http") || strings.Contains(location, "/nope.") {
+		return "", "", coffer.E(coffer.KindNotFound, "look at the object", "there is none")
+	}
+	return "main", "database_backups", nil
 }
 
 // seed keeps the instance that a case asks for: here they are registered, or made
@@ -185,6 +196,13 @@ func (w *replay) workOn(ctx context.Context, j coffer.Job, waited bool) {
 		check(err)
 		if j.Kind == coffer.JobDelete {
 			check(w.db.Deleted(ctx, j.Backup, w.now()))
+			return
+		}
+		if j.Kind == coffer.JobImport {
+			b, err := w.db.BackupByID(ctx, j.Backup)
+			check(err)
+			_, err = w.db.CompleteImport(ctx, j.ID, runner, records.Completion{Manifest: "sum", Location: b.Location, Type: "full", Method: "mariabackup", Now: w.now()})
+			check(err)
 			return
 		}
 		_, err = w.db.Finish(ctx, j.ID, w.now())
