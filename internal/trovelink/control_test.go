@@ -279,6 +279,36 @@ func TestControlTellsHeartbeatsApart(t *testing.T) {
 	<-done
 }
 
+// What Trove's guests know nothing of is not said to them; others get all of theirs.
+func TestControlKeepsToTrovesWords(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	ctx := t.Context()
+	for _, err := range []error{
+		message.Cancel.Cast(ctx, r.over, message.GuestAgent(guestID), message.JobRef{Job: "j"}),
+		message.Forget.Cast(ctx, r.over, message.HostAgent(AgentOf(guestID)), message.InstanceRef{Instance: guestID}),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if len(r.wire.casts) > 0 {
+		t.Errorf("a guest was told %v", r.wire.casts)
+	}
+	ours := coffer.AgentID(coffer.NewUUID())
+	for _, err := range []error{
+		message.Forget.Cast(ctx, r.over, message.HostAgent(ours), message.InstanceRef{Instance: guestID}),
+		message.Start.Cast(ctx, r.over, message.HostAgent(AgentOf(guestID)), message.JobRef{Job: "j"}),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if len(r.wire.casts) != 2 {
+		t.Errorf("an agent of ours was told %v", r.wire.casts)
+	}
+}
+
 // A job is beaten for while its guest is heard and its time is not over.
 func TestControlLives(t *testing.T) {
 	t.Parallel()

@@ -101,6 +101,7 @@ type desk struct {
 	bus   *local.Bus
 	dir   string
 	clock time.Time
+	wait  time.Duration // of a stop, for the backup that runs
 
 	mu    sync.Mutex
 	heard []bus.Message
@@ -124,6 +125,7 @@ func (d *desk) start() (stop func()) {
 	g := &Guest{
 		Instance: guestID, Bus: d.bus, Engine: d.fake, Dir: d.dir, HTTP: d.shelf.Client(), Now: func() time.Time { return d.clock },
 		ContextOf: func(context.Context) map[string]json.RawMessage { return d.context() },
+		StopWait:  d.wait,
 		Log:       slog.New(slog.DiscardHandler), patient: retry.Policy{Tries: 1},
 	}
 	ctx, cancel := context.WithCancel(d.t.Context())
@@ -300,6 +302,45 @@ func TestGuestTellsAfterARestart(t *testing.T) {
 	}
 	if said := d.hears(5)[4]; !strings.Contains(said["message"].(string), "restarted") {
 		t.Errorf("the reason: %v", said)
+	}
+}
+
+// A stop finishes the backup that runs and begins no other, as long as it may wait.
+func TestGuestStopFinishes(t *testing.T) {
+	t.Parallel()
+	for wait, want := range map[time.Duration]string{time.Minute: "COMPLETED", time.Millisecond: "FAILED"} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			d.wait = wait
+			inside, release := make(chan struct{}), make(chan struct{})
+			var once sync.Once
+			d.fake.At = func(ctx context.Context, _ int64) error {
+				once.Do(func() { close(inside) })
+				select {
+				case <-release:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			stop := d.start()
+			d.order("null")
+			<-inside
+			ended := make(chan struct{})
+			go func() { defer close(ended); stop() }()
+			to := message.GuestAgent(guestID)
+			until(t, 10*time.Second, "the guest to hear nobody", func() bool {
+				return d.bus.Cast(t.Context(), to, "rpc_ping", json.RawMessage("{}")) != nil
+			})
+			if want == "COMPLETED" {
+				close(release)
+			}
+			<-ended
+			if got := d.hears(3); got[1]["state"] != want {
+				t.Errorf("it says %v", got[1])
+			}
+		})
 	}
 }
 
