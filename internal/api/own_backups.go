@@ -91,7 +91,7 @@ func (a *api) restoreCreate(r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if t, _, err = a.tableTarget(r, b, t); err != nil {
+	if t, err = a.tableTarget(r, b, t); err != nil {
 		return reply{}, err
 	}
 	if err := a.knownAgent(r, t.Agent); err != nil {

@@ -26,7 +26,7 @@ func (a *api) planRestore(r request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if t, _, err = a.tableTarget(r, b, t); err != nil {
+	if t, err = a.tableTarget(r, b, t); err != nil {
 		return reply{}, err
 	}
 	chain, err := a.Records.Chain(r.Context(), b.Project, b.ID)

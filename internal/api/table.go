@@ -36,10 +36,10 @@ func checkTable(r request, t coffer.Target) error {
 // tableTarget completes a table's target: the instance that it goes into is the one
 // that was backed up unless another of the project is named, and the agent is the
 // one beside it.
-func (a *api) tableTarget(r request, b coffer.Backup, t coffer.Target) (coffer.Target, coffer.Instance, error) {
+func (a *api) tableTarget(r request, b coffer.Backup, t coffer.Target) (coffer.Target, error) {
 	const op = "find where the table goes"
 	if t.Table == nil || t.Table.Dump != "" {
-		return t, coffer.Instance{}, nil
+		return t, nil
 	}
 	table := *t.Table
 	if table.Into == "" {
@@ -47,19 +47,41 @@ func (a *api) tableTarget(r request, b coffer.Backup, t coffer.Target) (coffer.T
 	}
 	in, err := a.Records.Instance(r.Context(), b.Project, table.Into)
 	if coffer.IsKind(err, coffer.KindNotFound) {
-		return t, in, coffer.E(coffer.KindNotFound, op, "no instance %s", table.Into).
+		return t, coffer.E(coffer.KindNotFound, op, "no instance %s", table.Into).
 			WithHint("name a running instance with --into, or a file with --dump")
 	}
 	switch {
 	case err != nil:
-		return t, in, err
+		return t, err
 	case in.Status != "ACTIVE" || in.Agent == "":
-		return t, in, coffer.E(coffer.KindConflict, op, "instance %s is %s", in.ID, in.Status).WithHint("name a running instance with --into")
+		return t, coffer.E(coffer.KindConflict, op, "instance %s is %s", in.ID, in.Status).WithHint("name a running instance with --into")
 	case t.Agent != "" && t.Agent != in.Agent:
-		return t, in, coffer.E(coffer.KindInvalid, op, "instance %s is looked after by agent %s", in.ID, in.Agent).WithHint("leave out the agent")
+		return t, coffer.E(coffer.KindInvalid, op, "instance %s is looked after by agent %s", in.ID, in.Agent).WithHint("leave out the agent")
+	}
+	if err := a.mayRestore(r, in); err != nil {
+		return t, err
 	}
 	t.Table, t.Agent, t.Chosen = &table, in.Agent, false
-	return t, in, nil
+	return t, nil
+}
+
+// mayRestore refuses early what the claim of the job would: where agents join by
+// token, one that was let in for its database alone is given nobody's backups.
+func (a *api) mayRestore(r request, in coffer.Instance) error {
+	if a.Enrol == nil {
+		return nil
+	}
+	agents, err := a.Records.Agents(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, g := range agents {
+		if g.ID == in.Agent && !g.Host {
+			return coffer.E(coffer.KindUnsupported, "find where the table goes", "agent %s beside instance %s was let in for its database alone, and is given no backups", g.ID, in.ID).
+				WithHint("write the table into a file on a host of restores (--dump), or let that agent join as a host")
+		}
+	}
+	return nil
 }
 
 // backupTables lists the tables of a backup: its indexes are read by an agent that

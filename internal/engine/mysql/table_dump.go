@@ -84,6 +84,9 @@ func (t *tableRun) write(ctx context.Context, to io.Writer, table string, option
 	out := &dumpWatch{to: to, run: t, last: lastBytes{max: 200}}
 	cmd.Stdout = out
 	if err := finish(ctx, "write the table as SQL", cmd); err != nil {
+		if out.err != nil { // the program only says that nobody reads
+			err = coffer.Wrap("write the table as SQL", out.err)
+		}
 		return out.n, err
 	}
 	lines := strings.Split(strings.TrimSpace(out.last.String()), "\n")
@@ -99,12 +102,13 @@ type dumpWatch struct {
 	run  *tableRun
 	last lastBytes
 	n    int64
+	err  error
 }
 
 // Write passes p on and tells of the progress.
 func (w *dumpWatch) Write(p []byte) (int, error) {
 	n, err := w.to.Write(p)
-	w.n += int64(n)
+	w.n, w.err = w.n+int64(n), err
 	_, _ = w.last.Write(p[:n]) // into memory
 	if w.run.order.Progress != nil {
 		w.run.order.Progress(engine.Progress{Phase: "dump", Plain: w.n})

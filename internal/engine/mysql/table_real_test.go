@@ -260,6 +260,74 @@ func TestRealTables(t *testing.T) {
 		}
 	}
 	s.logged("RENAME TABLE `app`.`coffer_load_")
+	s.refusedThere(e)
+	s.readOf(e, "zip")
+}
+
+// refusedThere wants what cannot be done in this server to be refused, before
+// anything is read where that can be told.
+func (s *tableScene) refusedThere(e *Engine) {
+	s.t.Helper()
+	for name, c := range map[string]struct {
+		change func(*engine.TableOrder)
+		kind   coffer.Kind
+		words  string
+		reads  bool
+	}{
+		"referenced":    {func(o *engine.TableOrder) { o.Name, o.Replace = "parent", true }, coffer.KindConflict, "a foreign key points to", false},
+		"no database":   {func(o *engine.TableOrder) { o.As = "nowhere" }, coffer.KindNotFound, "no database", false},
+		"over a view":   {func(o *engine.TableOrder) { o.Name, o.Replace = "vw", true }, coffer.KindConflict, "a view", false},
+		"a view":        {func(o *engine.TableOrder) { o.Name = "vw" }, coffer.KindUnsupported, "is a view", true},
+		"no such table": {func(o *engine.TableOrder) { o.Name = "moved_" }, coffer.KindNotFound, "there is no", true},
+		"statement":     {func(o *engine.TableOrder) { o.Name = "t;drop table t" }, coffer.KindNotFound, "there is no", true},
+	} {
+		o := s.order(s.t, "t")
+		o.Load = true
+		c.change(&o)
+		chain, read := s.counted()
+		_, err := e.RestoreTable(s.t.Context(), o, chain)
+		if !coffer.IsKind(err, c.kind) || !strings.Contains(err.Error(), c.words) || !c.reads && read.Load() > 0 {
+			s.t.Errorf("%s: %v, %d bytes read", name, err, read.Load())
+		}
+		if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {
+			s.t.Errorf("%s: left are %v, %v", name, left, err)
+		}
+	}
+}
+
+// readOf wants that of the chain only what the list tells of a table is read, and
+// that a dump that nobody takes leaves nothing.
+func (s *tableScene) readOf(e *Engine, table string) {
+	s.t.Helper()
+	list, err := e.Tables(s.t.Context(), s.layers)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	i := slices.IndexFunc(list.List, func(x engine.Table) bool { return x.Name == table })
+	o := s.order(s.t, table)
+	o.Dump = fullDisk{}
+	chain, read := s.counted()
+	if _, err := e.RestoreTable(s.t.Context(), o, chain); !coffer.IsKind(err, coffer.KindNoSpace) {
+		s.t.Errorf("into a full disk: %v", err)
+	}
+	var all int64
+	for _, l := range s.layers {
+		all += l.PlainBytes()
+	}
+	// A window of a layer is read to its end, and short gaps are read over.
+	if most := list.Plain + list.List[i].Plain + 12<<20; read.Load() > most || most > all/3 {
+		s.t.Errorf("%d bytes are read of %d, for a table with %d and %d with any table", read.Load(), all, list.List[i].Plain, list.Plain)
+	}
+	if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 || len(serversOn(o.Dir)) > 0 {
+		s.t.Errorf("left are %v, %v, %v", left, serversOn(o.Dir), err)
+	}
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) {
+	return 0, coffer.E(coffer.KindNoSpace, "write", "the disk is full")
 }
 
 // same wants a copy to be made as its source is.
