@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/cofferdb/coffer/internal/guard"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/testenv"
+	"github.com/cofferdb/coffer/internal/trovedb"
 )
 
 // guestKeys are Trove's keys as one guest has them: its own, whoever it speaks to.
@@ -201,27 +203,6 @@ func (s *site) stored(id string, r row, segments bool) http.Header {
 	return h
 }
 
-// unpack fetches a backup by its name and unpacks it by stock tools.
-func (s *site) unpack(backup, into string) {
-	s.t.Helper()
-	if err := os.Mkdir(into, 0o700); err != nil {
-		s.t.Fatal(err)
-	}
-	s.openstack("object", "save", "database_backups", backup+".xbstream.gz", "--file", into+".gz")
-	cmd := exec.CommandContext(s.t.Context(), "/bin/bash", "-o", "pipefail", "-c", `gzip -dc < "$0.gz" | mbstream -x -C "$0"`, into)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Fatalf("unpack: %v\n%s", err, out)
-	}
-}
-
-func (s *site) prepare(args ...string) {
-	s.t.Helper()
-	out, err := exec.CommandContext(s.t.Context(), "mariadb-backup", append([]string{"--no-defaults", "--prepare"}, args...)...).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "completed OK!") {
-		s.t.Fatalf("prepare: %v\n%s", err, out)
-	}
-}
-
 // A real Trove drives Coffer's agent: what its API is asked for ends COMPLETED in its
 // own database, with the size, checksum and location of what lies in Swift, and stock
 // tools restore it; what fails ends FAILED, with the reason as the instance's fault.
@@ -255,7 +236,9 @@ func TestHeavyTroveDrivesTheGuest(t *testing.T) {
 			if list := strings.Fields(s.openstack("object", "list", "database_backups", "--prefix", full+"_", "-f", "value")); len(list) < 2 || list[0] != full+"_00000000" {
 				t.Errorf("the segments: %q", list)
 			}
-			s.restores(full, inc)
+			s.restores(r, 40000, 0)
+			s.restores(r2, 40001, 1)
+			s.takenOver(full, inc)
 
 			if err := os.WriteFile(s.fail, nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -317,22 +300,63 @@ func (s *site) outage() {
 	}
 }
 
-// restores proves by stock tools that the two backups are a chain, and whole.
-func (s *site) restores(full, inc string) {
+// restores proves that a backup of Coffer's is restored as Trove restores, with n rows of
+// which one is the increment's if it has one. Trove's own code for it is in the image of
+// its backup container, which nobody packages: its command lines are run here.
+func (s *site) restores(r row, n, last int) {
 	s.t.Helper()
-	dir := s.t.TempDir()
-	base, delta := filepath.Join(dir, "base"), filepath.Join(dir, "delta")
-	s.unpack(full, base)
-	s.unpack(inc, delta)
-	s.prepare("--target-dir=" + base)
-	s.prepare("--target-dir="+base, "--incremental-dir="+delta)
-	restored := testenv.MariaDB(s.t, testenv.MariaDBOptions{DataDir: s.owned(base)})
-	var n, last int
-	if err := restored.DB(s.t).QueryRow("SELECT count(*), sum(v = 'only in the increment') FROM shop.orders").Scan(&n, &last); err != nil {
+	token, err := s.trove.Keystone.Token("alice", "alicepass", "farm-a")
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	if n != 40001 || last != 1 {
-		s.t.Errorf("restored: %d rows, %d of the increment", n, last)
+	script, err := filepath.Abs("testdata/trove-restore.sh")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(s.t.Context(), "/bin/bash", script, r.location, r.checksum, "base")
+	cmd.Dir = s.t.TempDir()
+	cmd.Env = append(os.Environ(), "TOKEN="+token)
+	base := filepath.Join(cmd.Dir, "base")
+	if err := os.Mkdir(base, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		log, _ := os.ReadFile(filepath.Join(cmd.Dir, "prepare.log"))
+		s.t.Fatalf("restore as Trove does: %v\n%s\n%s", err, out, log)
+	}
+	restored := testenv.MariaDB(s.t, testenv.MariaDBOptions{DataDir: s.owned(base)})
+	var rows, late int
+	if err := restored.DB(s.t).QueryRow("SELECT count(*), coalesce(sum(v = 'only in the increment'), 0) FROM shop.orders").Scan(&rows, &late); err != nil {
+		s.t.Fatal(err)
+	}
+	if rows != n || late != last {
+		s.t.Errorf("restored: %d rows, %d of the increment", rows, late)
+	}
+}
+
+// takenOver proves that what Trove's own database says of a chain is understood.
+func (s *site) takenOver(full, inc string) {
+	s.t.Helper()
+	conn, err := s.trove.DB.Conn(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(s.t.Context(), "USE trove"); err != nil {
+		s.t.Fatal(err)
+	}
+	content, err := trovedb.Read(s.t.Context(), conn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var seen []string
+	for _, b := range trovedb.Judge(content, trovedb.Rules{Store: "far"}).Backups {
+		if string(b.Instance) == s.id {
+			seen = append(seen, string(b.ID)+" on "+string(b.Parent)+" of "+b.Datastore.Type)
+		}
+	}
+	if want := []string{full + " on  of mariadb", inc + " on " + full + " of mariadb"}; !slices.Equal(seen, want) {
+		s.t.Errorf("taken over: %q, want %q", seen, want)
 	}
 }
 
