@@ -9,7 +9,7 @@
 //	P  data     length (8), offset (8), CRC-32 IEEE of the data (4), the data
 //	E  end      nothing: the file is complete; an empty file has only this
 //	R  rename   a second path: a file sent before takes that name
-//	D  remove   nothing: a file sent before is gone
+//	D  remove   nothing: a file sent before is gone, or a folder with all in it
 //	S  seek     offset (8): the file's next data begins there
 //
 // Chunks of different files interleave; those of one file come in order. A path

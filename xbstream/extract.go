@@ -215,7 +215,8 @@ func (x *extractor) mkdir(name string) error {
 	return nil
 }
 
-// order renames or removes a regular file that was sent before.
+// order renames or removes a regular file that was sent before, or removes a folder
+// with all that is in it.
 func (x *extractor) order(c Chunk) error {
 	info, err := x.root.Lstat(c.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -223,6 +224,10 @@ func (x *extractor) order(c Chunk) error {
 	}
 	if err != nil {
 		return classed(err)
+	}
+	if info.IsDir() && c.Type == Remove {
+		clear(x.dirs)
+		return classed(x.root.RemoveAll(c.Path))
 	}
 	if !info.Mode().IsRegular() {
 		return c.bad("an order for something that is not a file")

@@ -1,6 +1,10 @@
 package xbstream
 
-import "github.com/cofferdb/coffer"
+import (
+	"strings"
+
+	"github.com/cofferdb/coffer"
+)
 
 // maxOpen is how many files may be unfinished at one time. The tool has one for
 // each copying thread and one for the redo log.
@@ -33,11 +37,21 @@ func (o *Order) Add(c Chunk) error {
 		delete(o.open, c.Path)
 	case Rename, Remove:
 		_, to := o.open[c.To]
-		if open || to {
+		if open || to || c.Type == Remove && o.beneath(c.Path) {
 			return c.bad("an order for a file that is not finished")
 		}
 	}
 	return nil
+}
+
+// beneath reports whether an unfinished file is in a folder.
+func (o *Order) beneath(folder string) bool {
+	for path := range o.open {
+		if strings.HasPrefix(path, folder+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // End says whether the stream may end here.

@@ -91,6 +91,7 @@ func hostile() map[string]*raw {
 		"rename of open":      new(raw).data("a", 0, 0, "abc").rename("a", "b").end("a"),
 		"rename onto open":    new(raw).file("b", "x").data("a", 0, 0, "abc").rename("b", "a").end("a"),
 		"remove of open":      new(raw).data("a", 0, 0, "abc").header('D', 0, "a").end("a"),
+		"remove above open":   new(raw).data("a/b", 0, 0, "abc").header('D', 0, "a").end("a/b"),
 		"rename leads out":    new(raw).file("a", "x").rename("a", "../b"),
 	}
 	for _, name := range []string{

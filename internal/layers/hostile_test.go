@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/engine"
 	"github.com/cofferdb/coffer/internal/layers"
@@ -221,6 +223,20 @@ func TestTwoOfOne(t *testing.T) {
 		"a table and a file": {[]*fake{full(), next("1").whole("d/u.new", 9, 2, 'u').small("d/u.ibd", engine.KindFile, "x")}, []string{"d/u.ibd", "two files"}},
 	} {
 		refusedWith(t, what, c.words, c.chain...)
+	}
+}
+
+// TestRemovedFolder: an order to remove a folder takes all that was sent of it, and
+// nothing that comes later.
+func TestRemovedFolder(t *testing.T) {
+	t.Parallel()
+	full := newFake("full").whole("ibdata1", 0, 4, 'f').whole("d/a.ibd", 7, 2, 'a').whole("dd/b.ibd", 8, 2, 'b')
+	top := newFake("top").delta("ibdata1", 0, 4, '1').delta("d/a.ibd", 7, 2, '1', 1).delta("dd/b.ibd", 8, 2, '1', 1).small("d/db.opt", engine.KindFile, "old")
+	top.entries = append(top.entries, engine.Entry{Name: "d", Kind: engine.KindRemove})
+	top.small("d/db.opt", engine.KindFile, "new")
+	got, err := join(t, full, top)
+	if d := cmp.Diff(map[string]string{"ibdata1": "ffff", "dd/b.ibd": "b1", "d/db.opt": "new"}, got); err != nil || d != "" {
+		t.Errorf("%v %s", err, d)
 	}
 }
 

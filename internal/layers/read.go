@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"strings"
 
 	"github.com/cofferdb/coffer"
@@ -106,8 +107,8 @@ func (l *layer) take(e engine.Entry, lists map[string]*list, s *spool, plain int
 			l.files[e.To] = f
 		}
 		return nil
-	case engine.KindRemove:
-		delete(l.files, e.Name)
+	case engine.KindRemove: // of a file, or of a folder
+		maps.DeleteFunc(l.files, func(name string, _ *file) bool { return name == e.Name || strings.HasPrefix(name, e.Name+"/") })
 		return nil
 	}
 	f := &file{Entry: e, sent: e.Name}

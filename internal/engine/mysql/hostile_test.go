@@ -241,6 +241,29 @@ func TestDamagedLayersLeaveNothing(t *testing.T) {
 	}
 }
 
+// TestDroppedDatabase: the order to remove a dropped database's folder takes its
+// tablespaces; where the database was made again, it would take tables that exist.
+func TestDroppedDatabase(t *testing.T) {
+	t.Parallel()
+	drop := func(s *scene) *scene { s.must(s.w.Remove("old")); return s }
+	gone := drop(full(t).whole("old/t.ibd", 7).file("old/t.del", "").file("app/t.frm", frm(12, 0)).whole("app/t.ibd", 8)).closing(fullCheckpoints)
+	i, out, err := pass(gone, engine.Base{}, 0, 1000)
+	if err != nil || !strings.Contains(string(i.Summary), `"app/t"`) || strings.Contains(string(i.Summary), `"old/t"`) {
+		t.Errorf("%v, %s", err, i.Summary)
+	}
+	if e := out.entry("old"); e.Kind != engine.KindRemove {
+		t.Errorf("%+v", e)
+	}
+	for what, s := range map[string]*scene{
+		"a table": full(t).whole("old/t.ibd", 7).file("old/n.frm", frm(12, 0)).whole("old/n.new", 9),
+		"a view":  full(t).file("old/v.frm", "TYPE=VIEW"),
+	} {
+		if _, _, err := pass(drop(s).closing(fullCheckpoints), engine.Base{}, 0, 1000); !coffer.IsKind(err, coffer.KindTool) || !strings.Contains(err.Error(), "database old") {
+			t.Errorf("%s made again: %v", what, err)
+		}
+	}
+}
+
 // TestDefinitionsWithoutTables: of a table that a backup defines, something must be in
 // it by its name at the end.
 func TestDefinitionsWithoutTables(t *testing.T) {

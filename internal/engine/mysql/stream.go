@@ -215,6 +215,11 @@ func (s *stream) command(c xbstream.Chunk) error {
 	if c.Type == xbstream.Rename {
 		e.Kind = engine.KindRename
 	}
+	if c.Type == xbstream.Remove {
+		if err := s.removeFolder(c.Path); err != nil {
+			return err
+		}
+	}
 	s.seen.command(c.Path, c.To)
 	s.know.command(c.Path, c.To)
 	s.parts.command(c.Path, c.To)

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/cofferdb/coffer"
 )
 
 // A backup is of the tables that its definitions tell of: the .frm files, which the
@@ -34,18 +36,32 @@ func (k *streamKnown) define(f *streamFile) {
 		k.defs = make(map[string]definition)
 	}
 	name := strings.TrimSuffix(f.name, ".frm")
-	delete(k.defs, name)
 	if len(f.body) <= 61 || strings.HasPrefix(path.Base(name), "#sql") { // a view, or an ALTER's work
+		k.defs[name] = definition{}
 		return
 	}
 	d := definition{engine: f.body[3]}
 	if d.engine == frmPartition {
 		d = definition{f.body[61], true}
 	}
-	switch d.engine {
-	case frmMyISAM, frmInnoDB, frmAria:
-		k.defs[name] = d
+	k.defs[name] = d
+}
+
+// removeFolder follows the order to remove what may be a folder: the tool gives it at
+// its end for each database that was dropped meanwhile. Definitions are copied after
+// the last DDL. If there are some, the database was made again, and the tool removes
+// its new tables with its old ones.
+func (s *stream) removeFolder(name string) error {
+	beneath := func(file string) bool { return strings.HasPrefix(file, name+"/") }
+	for table := range s.know.defs {
+		if beneath(table) {
+			return coffer.E(coffer.KindTool, "look for lost tables", "database %s was dropped and made again while the backup ran, and its new tables are not in it", name).
+				WithHint("take the backup again while this database is not dropped")
+		}
 	}
+	maps.DeleteFunc(s.parts.files, func(file string, _ layerFile) bool { return beneath(file) })
+	maps.DeleteFunc(s.know.parts, func(table string, _ []string) bool { return beneath(table) })
+	return nil
 }
 
 // defineParts remembers a table's partitions. A .par is numbers of four bytes: its
@@ -98,6 +114,9 @@ func (s *stream) incomplete() (all []lost) {
 	have := s.partitions()
 	for _, table := range slices.Sorted(maps.Keys(s.know.defs)) {
 		d := s.know.defs[table]
+		if d.engine != frmMyISAM && d.engine != frmInnoDB && d.engine != frmAria {
+			continue
+		}
 		if !d.partitioned {
 			if l := d.lost(table, table); !s.has(l) {
 				all = append(all, l)
