@@ -78,6 +78,9 @@ func (w *Writer) storeIndex() (*Index, error) {
 // sealWith fills the manifest and holds it to the law that readers will.
 func (w *Writer) sealWith(m Manifest, ix *Index) (Sealed, error) {
 	m.Format, m.Needs = ManifestFormat, []string{}
+	if m.Position.MergeOnly != "" {
+		m.Needs = append(m.Needs, NeedMerge)
+	}
 	m.Installation, m.Backup, m.Runner = w.in.Installation, w.in.Backup, w.in.Runner
 	m.Project, m.Instance = w.in.Project, w.in.Instance
 	m.Stream, m.Compression, m.Encryption = w.o.Stream, w.o.Compression, ""

@@ -14,6 +14,10 @@ import (
 // ManifestFormat is the format that this package writes and reads.
 const ManifestFormat = "coffer-archive/1"
 
+// NeedMerge is the need of an increment that only a merge restores: who applies it
+// step by step loses a table.
+const NeedMerge = "merge"
+
 // Bounds of the format; a manifest beyond them is refused.
 const (
 	MaxManifest = 64 << 20  // bytes of a manifest

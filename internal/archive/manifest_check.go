@@ -9,7 +9,7 @@ import (
 )
 
 // checkHead decides, before anything else is believed, whether this version may
-// read on. It knows no needs beyond version 1 itself.
+// read on. It knows one need beyond version 1 itself, [NeedMerge].
 func checkHead(format string, needs []string) error {
 	const op = "read the manifest"
 	if format != ManifestFormat {
@@ -19,9 +19,11 @@ func checkHead(format string, needs []string) error {
 		}
 		return coffer.E(coffer.KindCorrupt, op, "%.60q is not the format of a manifest", format)
 	}
-	if len(needs) > 0 {
-		return coffer.E(coffer.KindUnsupported, op, "it needs %.200q, which this version cannot do", needs).
-			WithHint("use a newer coffer")
+	for _, need := range needs {
+		if need != NeedMerge {
+			return coffer.E(coffer.KindUnsupported, op, "it needs %.200q, which this version cannot do", need).
+				WithHint("use a newer coffer")
+		}
 	}
 	return nil
 }

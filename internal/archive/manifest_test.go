@@ -62,6 +62,7 @@ func TestParseManifestRefuses(t *testing.T) {
 		kind           coffer.Kind
 	}{
 		{"unknown need", `"needs":[]`, `"needs":["dedup"]`, coffer.KindUnsupported},
+		{"unknown need behind a known one", `"needs":[]`, `"needs":["merge","dedup"]`, coffer.KindUnsupported},
 		{"later format", `coffer-archive/1`, `coffer-archive/2`, coffer.KindUnsupported},
 		{"a need is told before a field that changed its type", `"needs":[],"installation":"`, `"needs":["x"],"installation":7,"x":"`, coffer.KindUnsupported},
 		{"no format", `coffer-archive/1`, `something`, coffer.KindCorrupt},

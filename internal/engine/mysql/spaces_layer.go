@@ -26,6 +26,7 @@ type layerFile struct {
 	first bool   // a delta: the first pages are in it
 	to    string // a .ren: the new name
 	pages *spacePages
+	bad   string // a delta that is none: a tool that gives up ends it so, and says why only then
 }
 
 // part is one tablespace of a layer after the names are settled.
@@ -63,7 +64,7 @@ func (l layer) add(f *streamFile) error {
 			lf.first = f.lists(0) // an undo tablespace has no use for page 1
 		}
 		if magic := string(f.body[:min(4, len(f.body))]); magic != "xtra" && magic != "XTRA" {
-			return coffer.E(coffer.KindTool, "file "+f.name, "is no delta")
+			lf.bad = fmt.Sprintf("is no delta: %d bytes that begin with %q", f.size, magic)
 		}
 	case engine.KindMeta:
 		m, err := parseMeta(f.body)
@@ -111,6 +112,9 @@ func (l layer) collect() (map[string]part, error) {
 	parts := make(map[string]part)
 	for name, f := range l.files {
 		table := tableOf(name)
+		if f.bad != "" {
+			return nil, coffer.E(coffer.KindTool, "file "+name, "%s", f.bad)
+		}
 		p := parts[table]
 		switch f.kind {
 		case engine.KindSpace:
