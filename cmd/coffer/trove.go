@@ -12,7 +12,8 @@ import (
 )
 
 type troveCmd struct {
-	Adopt troveAdoptCmd `cmd:"" help:"Look after an instance whose guest agent is Trove's own."`
+	Adopt  troveAdoptCmd  `cmd:"" help:"Look after an instance whose guest agent is Trove's own."`
+	Import troveImportCmd `cmd:"" help:"Take over what a database of Trove knows: backups, strategies, quotas."`
 }
 
 type troveAdoptCmd struct {
