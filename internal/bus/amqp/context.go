@@ -13,6 +13,9 @@ import (
 // (before Ocata) and "project_id" (since) are always there, as are the two names
 // of the user.
 func contextOf(stamp map[string]any) (map[string]json.RawMessage, error) {
+	if len(stamp) == 0 {
+		return nobody(), nil
+	}
 	all := map[string]any{
 		"user": nil, "user_id": nil, "tenant": nil, "project_id": nil, "system_scope": nil, "project": nil, "domain": nil,
 		"user_domain": nil, "project_domain": nil, "is_admin": false, "is_admin_project": true, "read_only": false,
@@ -32,6 +35,19 @@ func contextOf(stamp map[string]any) (map[string]json.RawMessage, error) {
 		out[k] = raw
 	}
 	return out, nil
+}
+
+// nobody is the context of a message that is stamped with nothing, as contextOf would
+// make it.
+func nobody() map[string]json.RawMessage {
+	null, no, list := json.RawMessage("null"), json.RawMessage("false"), json.RawMessage("[]")
+	return map[string]json.RawMessage{
+		"user": null, "user_id": null, "tenant": null, "project_id": null, "system_scope": null, "project": null, "domain": null,
+		"user_domain": null, "project_domain": null, "is_admin": no, "is_admin_project": json.RawMessage("true"), "read_only": no,
+		"show_deleted": no, "auth_token": null, "request_id": mustJSON("req-" + coffer.NewUUID()), "global_request_id": null,
+		"resource_uuid": null, "roles": list, "user_identity": json.RawMessage(`"- - - - -"`), "limit": null, "marker": null,
+		"service_catalog": list,
+	}
 }
 
 // same gives both names of one value what the stamp says under either.

@@ -28,28 +28,72 @@ type envelope struct {
 
 // request is the inner message of a cast or, with MsgID and ReplyQ, of a call.
 type request struct {
-	Method    string          `json:"method"`
-	Args      json.RawMessage `json:"args"`
-	Version   string          `json:"version"`
-	Namespace string          `json:"namespace"`
-	UniqueID  string          `json:"_unique_id"`
-	MsgID     string          `json:"_msg_id"`
-	ReplyQ    string          `json:"_reply_q"`
-	Timeout   *float64        `json:"_timeout"` // seconds; set, it asks for heartbeats
+	Method    string          // method
+	Args      json.RawMessage // args
+	Version   string          // version
+	Namespace string          // namespace
+	UniqueID  string          // _unique_id
+	MsgID     string          // _msg_id
+	ReplyQ    string          // _reply_q
+	Timeout   *float64        // _timeout, in seconds; set, it asks for heartbeats
 
-	Context map[string]json.RawMessage `json:"-"`
+	Context map[string]json.RawMessage // _context_*
 }
 
-// encode writes a request in its envelope.
+// encode writes a request in its envelope. What it holds as JSON is JSON already, and
+// is not read again.
 func (r *request) encode() ([]byte, error) {
-	m := map[string]any{"method": r.Method, "args": r.Args, "version": r.Version, "_unique_id": r.UniqueID}
+	b := make([]byte, 0, 1024+len(r.Args))
+	b = append(b, `{"method":`...)
+	b = appendText(b, r.Method)
+	b = append(b, `,"args":`...)
+	b = appendRaw(b, r.Args)
+	b = append(b, `,"version":`...)
+	b = appendText(b, r.Version)
+	b = append(b, `,"_unique_id":`...)
+	b = appendText(b, r.UniqueID)
 	if r.MsgID != "" {
-		m["_msg_id"], m["_reply_q"], m["_timeout"] = r.MsgID, r.ReplyQ, r.Timeout
+		b = append(b, `,"_msg_id":`...)
+		b = appendText(b, r.MsgID)
+		b = append(b, `,"_reply_q":`...)
+		b = appendText(b, r.ReplyQ)
+		b = append(b, `,"_timeout":`...)
+		b = append(b, mustJSON(r.Timeout)...)
 	}
 	for k, v := range r.Context {
-		m[contextPrefix+k] = v
+		b = append(b, ',')
+		b = appendText(b, contextPrefix+k)
+		b = append(b, ':')
+		b = appendRaw(b, v)
 	}
-	return wrap(m)
+	return inEnvelope(append(b, '}'))
+}
+
+// appendText writes a JSON string.
+func appendText(b []byte, s string) []byte {
+	if !plain(s) {
+		return append(b, mustJSON(s)...)
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func appendRaw(b []byte, raw json.RawMessage) []byte {
+	if len(raw) == 0 {
+		return append(b, "null"...)
+	}
+	return append(b, raw...)
+}
+
+// plain says that a text is the same within quotes of JSON.
+func plain[T ~string | ~[]byte](s T) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
 }
 
 // decodeRequest reads a request, in an envelope or bare, as oslo does.
@@ -58,9 +102,17 @@ func decodeRequest(body []byte) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &request{Context: map[string]json.RawMessage{}}
-	if err := json.Unmarshal(inner, r); err != nil {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(inner, &all); err != nil {
 		return nil, fmt.Errorf("read the inner message: %w", err)
+	}
+	r := &request{Context: make(map[string]json.RawMessage, len(all)), Args: all["args"]}
+	for k, v := range all {
+		if name, ok := strings.CutPrefix(k, contextPrefix); ok {
+			r.Context[name] = v
+		} else if err := r.read(k, v); err != nil {
+			return nil, fmt.Errorf("read the inner message: %w", err)
+		}
 	}
 	if r.Method == "" || len(r.Method) > maxMethod {
 		return nil, fmt.Errorf("it names no method, or one of more than %d bytes", maxMethod)
@@ -68,16 +120,37 @@ func decodeRequest(body []byte) (*request, error) {
 	if r.Version == "" {
 		r.Version = "1.0"
 	}
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(inner, &all); err != nil {
-		return nil, fmt.Errorf("read the inner message: %w", err)
-	}
-	for k, v := range all {
-		if name, ok := strings.CutPrefix(k, contextPrefix); ok {
-			r.Context[name] = v
-		}
-	}
 	return r, nil
+}
+
+// read takes the value of one key.
+func (r *request) read(key string, v json.RawMessage) error {
+	switch key {
+	case "method":
+		return readText(v, &r.Method)
+	case "version":
+		return readText(v, &r.Version)
+	case "namespace":
+		return readText(v, &r.Namespace)
+	case "_unique_id":
+		return readText(v, &r.UniqueID)
+	case "_msg_id":
+		return readText(v, &r.MsgID)
+	case "_reply_q":
+		return readText(v, &r.ReplyQ)
+	case "_timeout":
+		return json.Unmarshal(v, &r.Timeout)
+	}
+	return nil
+}
+
+// readText reads a JSON string; null is no text.
+func readText(v json.RawMessage, s *string) error {
+	if n := len(v); n >= 2 && v[0] == '"' && plain(v[1:n-1]) {
+		*s = string(v[1 : n-1])
+		return nil
+	}
+	return json.Unmarshal(v, s)
 }
 
 // reply is the inner message of an answer. One that is not Ending is a heartbeat,
@@ -110,7 +183,11 @@ func wrap(inner any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(envelope{Version: envelopeVersion, Message: string(text)})
+	return inEnvelope(text)
+}
+
+func inEnvelope(inner []byte) ([]byte, error) {
+	return json.Marshal(envelope{Version: envelopeVersion, Message: string(inner)})
 }
 
 func unwrap(body []byte) ([]byte, error) {
