@@ -108,6 +108,7 @@ type api struct {
 	schemas schemas
 	mux     *http.ServeMux
 	heard   plan.Heard
+	bell    bell
 }
 
 // New makes the handler of both interfaces.

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/cofferdb/coffer"
-	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/records"
 	"github.com/cofferdb/coffer/trove"
 )
@@ -164,12 +163,4 @@ func walled(s string) bool {
 		}
 	}
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\\' })
-}
-
-// ring rings the task manager's bell for a job that is committed. Nobody hearing
-// it is no failure: the row is the work, and is rung for again.
-func (a *api) ring(r request, id coffer.JobID) {
-	if err := message.Dispatch.Cast(r.Context(), a.Bus, message.TaskManager, message.JobRef{Job: id}); err != nil {
-		a.Log.DebugContext(r.Context(), "the task manager did not hear the bell; its next look will find the job", "job", id, "err", err)
-	}
 }
