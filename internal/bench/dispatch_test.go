@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
@@ -84,6 +85,9 @@ func (r rush) hold(tb testing.TB, p *plane) (v rushed) {
 	if r.want == coffer.Failed {
 		fail = coffer.E(coffer.KindTool, "look at the server", "this one is to fail")
 	}
+	// Twenty agents share this process, and the stacks of thousands of Serves: alone on
+	// its machine each would collect garbage seldom.
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	c := launchCrew(tb, p, r.agents, r.each, fakes{fail})
 	tb.Logf("%d agents with %d instances are up; load %s", r.agents, len(c.instances), load())
 	for _, s := range []*post{conductor, tasks, web} {
