@@ -3,18 +3,12 @@ package histories
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/cofferdb/coffer"
@@ -88,9 +82,9 @@ func TestHeavyHistories(t *testing.T) {
 // play takes chains in the midst of a history and judges every link.
 func play(t *testing.T, seed uint64, heavy bool) {
 	h := begin(t, seed, heavy)
-	links, ops := 2, 10
+	links, ops := 2, 8
 	if heavy {
-		links, ops = 6, 24
+		links, ops = 4, 20
 	}
 	h.grow(links, ops)
 	h.writer.Stop()
@@ -114,7 +108,7 @@ func begin(t *testing.T, seed uint64, heavy bool) *history {
 	h.server = testenv.MariaDB(t, testenv.MariaDBOptions{LogFileMB: 128, ExtraConfig: []string{
 		"innodb_data_file_path = ibdata1:12M;ibdata2:4M:autoextend", "innodb_undo_tablespaces = 3", "innodb_undo_log_truncate = ON",
 		"innodb_max_undo_log_size = 10M", "innodb_purge_rseg_truncate_frequency = 1",
-		"innodb_stats_persistent = OFF", // a renamed table may meet the statistics of a dropped one
+		"innodb_flush_method = nosync", "innodb_stats_persistent = OFF", // a renamed table may meet the statistics of a dropped one
 	}})
 	h.db = h.server.DB(t)
 	var err error
@@ -134,8 +128,12 @@ func begin(t *testing.T, seed uint64, heavy bool) *history {
 	if err := h.actor.play(ctx, append(h.actor.lab.dress(), h.actor.lab.begin()...)); err != nil {
 		t.Fatal(err)
 	}
+	pause := 25 * time.Millisecond
+	if heavy {
+		pause = 3 * time.Millisecond
+	}
 	h.writer, err = workload.Start(context.WithoutCancel(ctx), h.db, workload.Options{
-		Seed: seed, Workers: 2, Pause: 3 * time.Millisecond, MaxBlob: 32 << 10, NonTrans: true,
+		Seed: seed, Workers: 2, Pause: pause, MaxBlob: 32 << 10, NonTrans: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -201,103 +199,4 @@ func (h *history) status(name string) string {
 		h.t.Errorf("status %s: %v", name, err)
 	}
 	return value
-}
-
-// restore restores a chain merged and judges it; stepwise as well, if it is the
-// last of its chain or all are wanted. Where both ways work they must give the same.
-func (h *history) restore(t *testing.T, chain []taken, last bool) {
-	merged, err := h.by(t, engine.Merged, chain)
-	if err != nil {
-		t.Errorf("seed %d, merged: %v", h.seed, err)
-		keepChain(t, h.seed, chain)
-	}
-	if len(chain) == 1 || !last && !h.heavy {
-		return
-	}
-	stepwise, err := h.by(t, engine.Stepwise, chain)
-	var refused *cannot
-	switch {
-	case errors.As(err, &refused):
-		t.Logf("seed %d: the stock way does not restore it: %v", h.seed, err)
-	case err != nil:
-		t.Errorf("seed %d, step by step: %v", h.seed, err)
-	case merged != nil:
-		if d := cmp.Diff(stepwise, merged); d != "" {
-			t.Errorf("seed %d: step by step and merged differ: %s", h.seed, d)
-		}
-	}
-}
-
-// cannot says that a restore was refused or failed, loudly.
-type cannot struct{ error }
-
-// by restores in a way, starts a server on it, and gives the checksums of all tables.
-func (h *history) by(t *testing.T, way engine.Way, chain []taken) (map[string]uint64, error) {
-	dir, target := newTarget(t)
-	defer os.RemoveAll(dir)
-	target.Way = way
-	var layers []engine.Layer
-	for _, b := range chain {
-		layers = append(layers, b.layer)
-	}
-	if err := h.restorer.Restore(t.Context(), target, layers); err != nil {
-		said, _ := exec.Command("grep", "-hE", "ERROR|FATAL|Warning", h.words).Output()
-		return nil, &cannot{fmt.Errorf("%w; the tool said: %s", err, said[max(0, len(said)-3000):])}
-	}
-	opts, err := h.engine.ServerOptions(target.Dir)
-	if err != nil {
-		return nil, err
-	}
-	var lines []string
-	for key, value := range maps.All(opts) {
-		lines = append(lines, key+" = "+value)
-	}
-	s := testenv.MariaDB(t, testenv.MariaDBOptions{DataDir: target.Dir, LogFileMB: 48, ExtraConfig: lines})
-	defer s.Kill()
-	db := s.DB(t)
-	return chain[len(chain)-1].link.judge(t.Context(), db)
-}
-
-// newTarget makes an empty folder that the server's account may come to.
-func newTarget(t *testing.T) (parent string, target engine.Target) {
-	t.Helper()
-	parent, err := os.MkdirTemp("/tmp", "cf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	target.Dir = filepath.Join(parent, "data")
-	if err := errors.Join(os.Chmod(parent, 0o755), os.Mkdir(target.Dir, 0o700)); err != nil {
-		t.Fatal(err)
-	}
-	if os.Getuid() == 0 {
-		u, err := user.Lookup("mysql")
-		if err != nil {
-			t.Fatal(err)
-		}
-		target.UID, _ = strconv.Atoi(u.Uid)
-		target.GID, _ = strconv.Atoi(u.Gid)
-	}
-	return parent, target
-}
-
-// overheard is an engine for restores; what its tool says is kept in a file.
-func overheard(t *testing.T, words *string) *mysql.Engine {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "cf") // open to the account that the tool runs as
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	*words = filepath.Join(dir, "words")
-	tool := filepath.Join(dir, "tool")
-	script := "#!/bin/bash\nmariadb-backup \"$@\" 2> >(tee " + *words + " >&2)\n"
-	err = errors.Join(os.Chmod(dir, 0o777), os.WriteFile(tool, []byte(script), 0o755), os.WriteFile(*words, nil, 0o666), os.Chmod(*words, 0o666))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := mysql.New(mysql.Config{Guard: guard.Self(), Tools: mysql.Tools{Backup: tool}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
 }

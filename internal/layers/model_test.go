@@ -29,7 +29,6 @@ type space struct {
 	name  string
 	pages []byte          // by version
 	touch map[uint32]bool // since the last layer
-	whole bool            // no layer has it yet
 }
 
 func newWorld(rnd *rand.Rand) *world {
