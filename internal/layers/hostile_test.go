@@ -251,7 +251,7 @@ func TestShortCompressedTable(t *testing.T) {
 		binary.BigEndian.PutUint32(b[4:], n)
 		binary.BigEndian.PutUint32(b[34:], 7)
 		if n == 0 {
-			binary.BigEndian.PutUint32(b[46:], 15)
+			binary.BigEndian.PutUint32(b[46:], 9)
 			binary.BigEndian.PutUint32(b[54:], 3<<1)
 		}
 		b[200] = 'z'
@@ -264,7 +264,7 @@ func TestShortCompressedTable(t *testing.T) {
 	top := newFake("top").delta("ibdata1", 0, 4, '1').
 		file(engine.Entry{Name: "d/z.ibd.meta", Kind: engine.KindMeta, Space: &id, PageSize: small}, []byte("meta"))
 	top.entries = append(top.entries, engine.Entry{Name: "d/z.ibd.delta", Kind: engine.KindPages, Runs: runs.Take(true)})
-	top.file(engine.Entry{Name: "d/z.ibd.delta", Kind: engine.KindDelta, PageSize: small, Pages: 2, Page0: true, FSPSize: 15}, content)
+	top.file(engine.Entry{Name: "d/z.ibd.delta", Kind: engine.KindDelta, PageSize: small, Pages: 2, Page0: true, FSPSize: 9}, content)
 	if got, err := join(t, full, top); err != nil || len(got["d/z.ibd"]) != 4 { // told by 16 KiB
 		t.Errorf("%v, %d times 16 KiB", err, len(got["d/z.ibd"]))
 	}
