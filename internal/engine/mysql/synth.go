@@ -36,7 +36,7 @@ func (e *Engine) Synthesize(ctx context.Context, out engine.Sink, chain []engine
 	return res, coffer.Wrap(opSynthesize, err)
 }
 
-// joinChain plans the merge. The page lists wait in a file without a name, which is
+// joinChain plans the merge, and refuses a chain of which pages are in no layer. The page lists wait in a file without a name, which is
 // all that is ever on a disk.
 func joinChain(ctx context.Context, chain []engine.Layer, dir string) (*layers.Plan, *os.File, error) {
 	if len(chain) == 0 {
@@ -61,6 +61,9 @@ func joinChain(ctx context.Context, chain []engine.Layer, dir string) (*layers.P
 	var p *layers.Plan
 	if err == nil {
 		p, err = layers.Join(ctx, chain, system, lists)
+	}
+	if err == nil {
+		err = p.Check(ctx)
 	}
 	if err != nil {
 		lists.Close()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -55,10 +56,8 @@ func TestRealSynthesis(t *testing.T) {
 	want := checksums(t, s.db)
 
 	full, joined := synthesize(t, e, chain, base)
-	for name, dir := range map[string]string{"stock": s.stock([]engine.Layer{ofLayer(full)}), "ours": s.restored(full)} {
-		if d := cmp.Diff(want, checksums(t, start(t, dir))); d != "" {
-			t.Errorf("%s: %s", name, d)
-		}
+	if d := cmp.Diff(want, checksums(t, start(t, s.stock([]engine.Layer{ofLayer(full)})))); d != "" {
+		t.Errorf("by the stock tools: %s", d)
 	}
 	spoiltIsRefused(t, e, chain, base)
 	s.exec("UPDATE t SET v = 'after' WHERE id % 3 = 0", "CREATE TABLE later(id INT)", "INSERT INTO later VALUES(7)", "INSERT INTO my VALUES(3)", "DROP TABLE b")
@@ -67,8 +66,10 @@ func TestRealSynthesis(t *testing.T) {
 	if d := cmp.Diff(want, checksums(t, start(t, s.restored(full, next)))); d != "" {
 		t.Errorf("an increment onto it: %s", d)
 	}
-	if d := cmp.Diff(want, checksums(t, start(t, s.stock([]engine.Layer{ofLayer(full), ofLayer(next)})))); d != "" {
-		t.Errorf("an increment onto it, by the stock tools: %s", d)
+	if os.Getenv("COFFER_HEAVY") != "" {
+		if d := cmp.Diff(want, checksums(t, start(t, s.stock([]engine.Layer{ofLayer(full), ofLayer(next)})))); d != "" {
+			t.Errorf("an increment onto it, by the stock tools: %s", d)
+		}
 	}
 	again, _ := synthesize(t, e, []engine.Layer{full, next}, engine.Base{}) // the table ids are not known here
 	if d := cmp.Diff(names(ofLayer(next)), names(ofLayer(again))); d != "" {
