@@ -216,7 +216,8 @@ func holdParent(c conn, n NewBackup) (*coffer.Backup, error) {
 }
 
 // chooseParent is the parent that was named, or for an increment without one the
-// newest COMPLETED of the instance; nil is a full.
+// newest COMPLETED of the instance; nil is a full, as it is once an increment onto
+// that one has failed because none can follow it.
 func chooseParent(c conn, n NewBackup) (*coffer.Backup, error) {
 	const op = "choose the parent"
 	if n.Parent == "" {
@@ -227,6 +228,11 @@ func chooseParent(c conn, n NewBackup) (*coffer.Backup, error) {
 			WHERE instance = ? AND state = ? AND project = ? AND deleted = 0 AND deleting = 0 AND method <> ? AND origin = ''
 			ORDER BY ended DESC, id LIMIT 1`, n.Instance, coffer.Completed, n.Project, coffer.MySQLDump)
 		if err != nil || !found {
+			return nil, err
+		}
+		_, spent, err := one(c, scanInt, `SELECT 1 FROM backups JOIN jobs ON jobs.id = backups.id
+			WHERE backups.parent = ? AND jobs.state = ? AND jobs.err_kind = ? LIMIT 1`, b.ID, coffer.Failed, coffer.KindNeedFull)
+		if err != nil || spent {
 			return nil, err
 		}
 		return &b, nil

@@ -103,6 +103,26 @@ func testParents(t *testing.T, db *records.DB) {
 	if len(children) != 1 || children[0].ID != two.ID {
 		t.Errorf("the children are %v", children)
 	}
+	testSpentParent(w, in, one.ID)
+}
+
+// testSpentParent: once an increment has failed because none can follow its parent,
+// the next one that names none is a full. One that failed otherwise changes nothing.
+func testSpentParent(w *world, in coffer.InstanceID, newest coffer.BackupID) {
+	w.Helper()
+	for _, kind := range []coffer.Kind{coffer.KindTool, coffer.KindNeedFull, ""} {
+		b, err := w.db.CreateBackup(w.ctx, records.NewBackup{
+			Project: ours, Instance: in, Name: "n", Incremental: true, Store: "main", Quota: -1, Now: w.now(),
+		})
+		w.must(err)
+		if kind == "" && (b.Parent != "" || b.Type != "full") {
+			w.Fatalf("after it was said that none can follow %s: %s onto %q, want a full", newest, b.Type, b.Parent)
+		}
+		if kind != "" && b.Parent != newest {
+			w.Fatalf("the increment stands on %q, not on %s", b.Parent, newest)
+		}
+		w.yes(w.db.Fail(w.ctx, coffer.JobID(b.ID), "", records.Ending{Kind: kind, Now: w.now()}))
+	}
 }
 
 func testContainers(t *testing.T, db *records.DB) {
