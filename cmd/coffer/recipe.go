@@ -58,6 +58,9 @@ func newRecipe(chain []rest.Backup) (recipe, error) {
 		return recipe{}, coffer.E(coffer.KindNotFound, op, "the chain is empty")
 	}
 	last := chain[len(chain)-1]
+	if last.Origin == coffer.OriginTrove {
+		return troveRecipe(chain)
+	}
 	tools, ok := map[string][2]string{"mariabackup": {"mbstream", "mariadb-backup"}, "xtrabackup": {"xbstream", "xtrabackup"}}[last.Method]
 	if !ok {
 		return recipe{}, coffer.E(coffer.KindUnsupported, op, "there is none for the method %q", last.Method)

@@ -219,6 +219,8 @@ func TestHeavyTroveBackups(t *testing.T) {
 		if got.Depth != 1 {
 			t.Errorf("%v: the increment's depth is %d", s, got.Depth)
 		}
+		w.begun[got.ID] = inc.before
+		w.cooks(got.ID, append(f.login, "TROVE_KEY="+secretFile(t, troveKey))...)
 		dir := fmt.Sprintf("%s/old%d", w.dir, i)
 		if code := w.cli(nil, "restore", string(got.ID), "--to", dir); code != 0 {
 			t.Errorf("%v: restore: exit %d", s, code)
