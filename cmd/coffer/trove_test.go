@@ -19,6 +19,8 @@ import (
 	"github.com/cofferdb/coffer/internal/bus"
 	"github.com/cofferdb/coffer/internal/bus/amqp"
 	"github.com/cofferdb/coffer/internal/bus/bustest"
+	"github.com/cofferdb/coffer/internal/conductor"
+	"github.com/cofferdb/coffer/internal/config"
 	"github.com/cofferdb/coffer/internal/message"
 	"github.com/cofferdb/coffer/internal/testenv"
 	"github.com/cofferdb/coffer/internal/trovelink"
@@ -203,7 +205,8 @@ func (s *troveSide) order() (id string) {
 
 // The program with profile = "trove" is a guest: a task manager's order ends COMPLETED
 // at the conductor, under the instance's key, in the caller's account of the region
-// that is named; and a stop finishes the backup that runs. And a control plane with
+// that is named; a stop finishes the backup that runs, and what is ordered meanwhile
+// waits. And a control plane with
 // guests = true has a guest: what was adopted is backed up by it, also increments.
 func TestTroveProfile(t *testing.T) {
 	t.Parallel()
@@ -222,11 +225,12 @@ func TestTroveProfile(t *testing.T) {
 	}
 	s.hears("notify_end", `"farm"`)
 	f.stopsInABackup(s)
-	if left, err := filepath.Glob(filepath.Join(f.dir, "guest", "trove", "backup.json")); err != nil || len(left) > 0 {
-		t.Errorf("the journal was not ended: %v, %v", left, err)
-	}
+	poll(func() bool { return !exists(filepath.Join(f.dir, "guest", "trove", "backup.json")) }, func() { t.Error("the journal is not ended") })
 	s.end()
 	f.overAGuest()
+	if n := s.bus.Pending(message.Conductor); n < 0 {
+		t.Error("what a guest of Trove's says while no conductor runs is lost: the queue is gone")
+	}
 }
 
 // stopsInABackup asks the guest to stop while a backup runs.
@@ -258,6 +262,9 @@ func (f *troveFleet) stopsInABackup(s *troveSide) {
 	if err := c.Wait(); err != nil {
 		f.t.Errorf("its end: %v\n%s", err, f.says("guest", ""))
 	}
+	id = s.order() // it waits in the guest's queue
+	f.guest()
+	s.hears("update_backup", id, `"COMPLETED"`)
 }
 
 // waitsForStage reports whether another connection waits for a backup stage.
@@ -277,7 +284,6 @@ func (f *troveFleet) overAGuest() {
 	f.plane("trove", "adopt", string(auth.LocalProject), guestInstance, "--name", "shop", "--version", "10.11")
 	f.start("plane", "--state", filepath.Join(f.dir, "plane"), "server", "--config", filepath.Join(f.dir, "plane.toml"), "--listen", "127.0.0.1:0")
 	f.says("plane", "serves http")
-	f.guest()
 	f.plane("backup", "create", "shop", "--wait")
 	f.plane("backup", "create", "shop", "--incremental", "--wait")
 	var all []trove.Backup
@@ -301,5 +307,37 @@ func (f *troveFleet) overAGuest() {
 	f.stop("plane")
 	if log := f.says("plane", ""); strings.Contains(log, "level=") {
 		f.t.Errorf("it complains:\n%s", log)
+	}
+}
+
+// Where RPC is plain a guest names no key, and the guests' watch runs where the
+// conductor does.
+func TestTroveParts(t *testing.T) {
+	t.Parallel()
+	guest := settings{Role: config.RoleAgent}
+	guest.Config.Agent.Profile = config.ProfileTrove
+	o := amqp.Options{SelfID: guestInstance}
+	if troveOptions(&o, guest); o.SelfID != "" || o.CastExpires != reportWait || o.Version != trovelink.GuestVersion || !o.KeepQueues {
+		t.Errorf("a guest's wire: %+v", o)
+	}
+	o = amqp.Options{SelfID: guestInstance, Keys: keys{}}
+	if troveOptions(&o, guest); o.SelfID != guestInstance {
+		t.Error("a guest with a key does not say whose it is")
+	}
+	o = amqp.Options{}
+	if troveOptions(&o, settings{Role: config.RoleConductor}); o.KeepQueues || o.Stamp != nil {
+		t.Errorf("without guests the wire is another: %+v", o)
+	}
+	p := newProcess(&parts{conductor: &conductor.Conductor{}, control: &trovelink.Control{}}, slog.Default())
+	p.roles()
+	if len(p.plane) != 2 || p.waits != 1 {
+		t.Errorf("beside the conductor: %v, %d wait", p.plane, p.waits)
+	}
+	for raw, want := range map[string]string{
+		"": "", "http://k:5000": "http://k:5000/v3", "https://k/identity/": "https://k/identity/v3", "https://k:5000/v3/": "https://k:5000/v3",
+	} {
+		if got := keystoneURL(raw); got != want {
+			t.Errorf("%q: %q", raw, got)
+		}
 	}
 }
