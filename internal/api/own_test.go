@@ -94,6 +94,10 @@ func TestLifeOfABackup(t *testing.T) {
 	if v.Job.Kind != coffer.JobVerify || v.Job.Backup != id {
 		t.Errorf("verify's job %+v", v.Job)
 	}
+	_, err = c.Synthesize(ctx, id, rest.Synthesize{})
+	wantKind(t, "join a full", err, coffer.KindConflict)
+	_, err = c.Synthesize(ctx, coffer.BackupID(child.ID), rest.Synthesize{Name: strings.Repeat("x", 256)})
+	wantKind(t, "a long name", err, coffer.KindInvalid)
 	_, err = c.DeleteBackup(ctx, id, true)
 	wantKind(t, "delete while it is read", err, coffer.KindConflict)
 	if got := must[rest.Job](t)(c.Cancel(ctx, v.Job.ID)); !got.Cancel || got.State != coffer.Failed {
@@ -264,6 +268,7 @@ func TestWalls(t *testing.T) {
 	_, errs["plan delete"] = bob.PlanDelete(ctx, id, true)
 	_, errs["plan restore"] = bob.PlanRestore(ctx, id, coffer.Target{})
 	_, errs["verify"] = bob.Verify(ctx, id)
+	_, errs["synthesize"] = bob.Synthesize(ctx, id, rest.Synthesize{})
 	_, errs["restore"] = bob.Restore(ctx, rest.Restore{Backup: id})
 	_, errs["job"] = bob.Job(ctx, job)
 	_, errs["events"] = bob.Events(ctx, job, 0, 0)

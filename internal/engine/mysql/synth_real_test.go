@@ -22,8 +22,8 @@ func ofLayer(l *enginetest.Layer) indexed {
 }
 
 // TestRealSynthesis: a full and three increments of a busy server with DDL, joined
-// without it: the full is what the source is, restored by us and by the stock tools;
-// an increment onto it is accepted, and the two are what the source is then.
+// without it: the full is what the source is, restored by the stock tools alone; an
+// increment onto it is accepted, and the two are what the source is then.
 func TestRealSynthesis(t *testing.T) {
 	t.Parallel()
 	s := newChainSource(t)
