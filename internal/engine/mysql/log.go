@@ -24,6 +24,7 @@ const (
 	markIgnored  = "ignored"
 	markUnopened = "unopened"
 	markNoSpace  = "nospace"
+	markUndo     = "undo"
 )
 
 // mostIgnored bounds how many ignored tablespaces can be judged one by one.
@@ -47,6 +48,7 @@ func rules(opt engine.Options, timings guard.Rules) guard.Rules {
 		{Name: markIgnored, Pattern: `ignore the tablespace `, Max: mostIgnored + 1},
 		{Name: markUnopened, Pattern: `Ignoring tablespace for .* because it could not be opened`},
 		{Name: markNoSpace, Pattern: `No space left on device`, Max: 1},
+		{Name: markUndo, Pattern: `incremental backup is impossible`, Max: 1},
 	}
 	return timings
 }
@@ -65,6 +67,9 @@ func judge(tool string, r guard.Report, redoBytes int64) error {
 	case len(r.Marks[markRedo]) > 0, r.Exit != 0 && len(r.Marks[markRetry]) > 0:
 		return coffer.E(coffer.KindTool, op, "the tool could not copy the redo log as fast as the server overwrote it").
 			WithHint("innodb_log_file_size is %d MiB: make it larger, or take the backup at a quieter time or to a faster store", redoBytes>>20)
+	case r.Exit != 0 && len(r.Marks[markUndo]) > 0:
+		return coffer.E(coffer.KindNeedFull, op, "the tool cannot take an increment: the undo tablespaces were changed, as it also says when one was truncated").
+			WithHint("take a full backup")
 	case r.Exit != 0 && len(r.Marks[markNoSpace]) > 0:
 		return coffer.E(coffer.KindNoSpace, op, "a disk is full: %s", r.Marks[markNoSpace][0]).
 			WithHint("free space where the tool runs, then take the backup again")

@@ -31,6 +31,8 @@ func TestJudge(t *testing.T) {
 		{"retried and recovered", guard.Report{Marks: map[string][]string{markClosing: ok[markClosing], markRetry: {"x"}}, Tail: good}, "", ""},
 		{"retried in vain", guard.Report{Exit: 1, Marks: map[string][]string{markRetry: {"x"}}}, coffer.KindTool, "redo log"},
 		{"disk full", guard.Report{Exit: 1, Marks: map[string][]string{markNoSpace: {"write: No space left on device"}}}, coffer.KindNoSpace, "full"},
+		{"undo tablespaces changed", guard.Report{Exit: 1, Marks: map[string][]string{
+			markUndo: {"--incremental backup is impossible if the server had been restarted with different innodb_undo_tablespaces."}}}, coffer.KindNeedFull, "undo"},
 		{"signal", guard.Report{Exit: -1, Signal: "killed", Tail: []string{"last"}}, coffer.KindTool, "killed"},
 		{"silent", guard.Report{Tail: good[:1]}, coffer.KindTool, "closing words"},
 	} {
