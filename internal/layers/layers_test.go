@@ -333,7 +333,8 @@ func TestHostileLayers(t *testing.T) {
 	}
 	for name, f := range map[string]*fake{
 		"no index": newFake("none"), "no page lists": swap(top(), func(e *engine.Entry) { e.PageSize = 0 }),
-		"a link": top().small("d/x.isl", engine.KindFile, "/srv/x.ibd"),
+		"a link": top().small("d/x.isl", engine.KindFile, "/srv/x.ibd"), "compressed by the tool": top().small("d/x.frm.qp", engine.KindFile, "x"),
+		"MyRocks": top().small("#rocksdb/000012.sst", engine.KindFile, "x"),
 	} {
 		if _, err := join(t, full, f); !coffer.IsKind(err, coffer.KindUnsupported) {
 			t.Errorf("%s: got %v, want KindUnsupported", name, err)

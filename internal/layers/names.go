@@ -133,6 +133,9 @@ func (l *layer) others() ([]*file, error) {
 		if f.Kind != engine.KindFile {
 			continue
 		}
+		if strings.HasPrefix(name, "#rocksdb/") {
+			return nil, coffer.E(coffer.KindUnsupported, "file "+name, "tables of MyRocks are not joined")
+		}
 		switch path.Ext(name) {
 		case ".isl":
 			return nil, coffer.E(coffer.KindUnsupported, "file "+name, "the table has a DATA DIRECTORY of its own")

@@ -27,6 +27,7 @@ type chainSource struct {
 	layers []engine.Layer
 	base   engine.Base
 	logs   []string
+	told   string // by the last restore: which way
 	during func() // called once, when the next backup's tool has begun to send
 }
 
