@@ -30,6 +30,12 @@
 // to a server that broke during COMMIT is KindUnknown. Moves can be asked again
 // after it, and so can a create with an Idempotency-Key.
 //
+// Statements that do not wait for what Go makes of each other's answers go together
+// (a bundle): to PostgreSQL in one round trip, and what needs no decision in
+// between is a transaction by the protocol's own rule, elsewhere one after another.
+// Since nothing can be taken back between two of them, each statement behind a
+// conditional one says that condition itself.
+//
 // The SQL is one portable text on purpose: no RETURNING, no upsert, no SKIP LOCKED.
 // What differs is in dialect and in the folders of migrations. Times are Unix
 // microseconds, booleans are 0 and 1, documents are JSON text.
