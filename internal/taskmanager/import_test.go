@@ -127,6 +127,10 @@ func TestImportChain(t *testing.T) {
 	if after := len(d.names()); after != before {
 		t.Errorf("of %d objects %d are left", before, after)
 	}
+	said, err := d.db.Events(t.Context(), project, j.ID, 0, 10)
+	if err != nil || len(said) != 1 || said[0].Code != "kept" {
+		t.Errorf("the delete says %+v (%v)", said, err)
+	}
 }
 
 // TestImportRefused: what is no chain, or lies outside the account, is never good.

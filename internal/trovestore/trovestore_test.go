@@ -279,6 +279,13 @@ func TestChecksums(t *testing.T) {
 	if _, err := read(t, s, "id.xbstream.gz", ""); !coffer.IsKind(err, coffer.KindCorrupt) {
 		t.Errorf("a segment with another sum: %v", err)
 	}
+	// Another whole stream of the same size in place of the segments' bytes: nothing but
+	// their sums tells.
+	s.large("two", ".xbstream", backup(t, full, "aaaa"), 50, nil)
+	s.bytes["two.xbstream"] = backup(t, full, "bbbb")
+	if _, err := read(t, s, "two.xbstream", ""); !coffer.IsKind(err, coffer.KindCorrupt) {
+		t.Errorf("a stream in another's place: %v", err)
+	}
 	s.put("one.xbstream.gz", gz, nil)
 	s.put("one_00000000", []byte("left behind"), nil)
 	s.put("one_note", gz, nil)
