@@ -52,8 +52,13 @@ func edited(change func(m map[string]any)) func([]byte) []byte {
 
 func damages(full, inc coffer.BackupID) []damage {
 	return []damage{
-		{"flipped byte", data(full), func(w *world, full, _ coffer.BackupID) {
-			w.rewrite(data(full), func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+		{"flipped bytes", data(full), func(w *world, full, _ coffer.BackupID) {
+			w.rewrite(data(full), func(b []byte) []byte { // everywhere: what the increment has anew is not read
+				for i := 20; i < len(b); i += 64 << 10 {
+					b[i] ^= 1
+				}
+				return b
+			})
 		}, true},
 		{"flipped byte in the increment", data(inc), func(w *world, _, inc coffer.BackupID) {
 			w.rewrite(data(inc), func(b []byte) []byte { b[len(b)/3] ^= 0x80; return b })
