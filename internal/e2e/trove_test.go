@@ -205,28 +205,33 @@ func TestHeavyTroveBackups(t *testing.T) {
 			shapes = append(shapes, shape{era, "xbstream.gz.enc", kdf})
 		}
 	}
-	for i, s := range shapes {
-		full := w.trove(f, s, oldBackup{})
-		inc := w.trove(f, s, full)
-		var got rest.Backup
-		if s.era == "slo-bare" { // nothing but Trove's database knows the parent
-			w.imports(inc, coffer.Failed)
-			parent := w.imports(full, coffer.Completed)
-			got = w.imports(inc, coffer.Completed, "--parent", string(parent.ID))
-		} else {
-			got = w.imports(inc, coffer.Completed)
-		}
-		if got.Depth != 1 {
-			t.Errorf("%v: the increment's depth is %d", s, got.Depth)
-		}
-		w.begun[got.ID] = inc.before
-		w.cooks(got.ID, append(f.login, "TROVE_KEY="+secretFile(t, troveKey))...)
-		dir := fmt.Sprintf("%s/old%d", w.dir, i)
-		if code := w.cli(nil, "restore", string(got.ID), "--to", dir); code != 0 {
-			t.Errorf("%v: restore: exit %d", s, code)
-			continue
-		}
-		w.db.equals(t, dir, inc.before, inc.after)
-		os.RemoveAll(dir)
+	for _, s := range shapes {
+		t.Run(s.String(), func(t *testing.T) { w.goesRound(t, f, s) })
 	}
+}
+
+// goesRound writes a full and an increment of one shape, brings them in, and restores
+// them by the program and by the commands that it prints.
+func (w *world) goesRound(t *testing.T, f farStore, s shape) {
+	full := w.trove(f, s, oldBackup{})
+	inc := w.trove(f, s, full)
+	var got rest.Backup
+	if s.era == "slo-bare" { // nothing but Trove's database knows the parent
+		w.imports(inc, coffer.Failed)
+		parent := w.imports(full, coffer.Completed)
+		got = w.imports(inc, coffer.Completed, "--parent", string(parent.ID))
+	} else {
+		got = w.imports(inc, coffer.Completed)
+	}
+	if got.Depth != 1 {
+		t.Errorf("the increment's depth is %d", got.Depth)
+	}
+	w.begun[got.ID] = inc.before
+	w.cooks(got.ID, append(f.login, "TROVE_KEY="+secretFile(t, troveKey))...)
+	dir := filepath.Join(w.dir, "old"+string(got.ID[:8]))
+	if code := w.cli(nil, "restore", string(got.ID), "--to", dir); code != 0 {
+		t.Fatalf("restore: exit %d", code)
+	}
+	w.db.equals(t, dir, inc.before, inc.after)
+	os.RemoveAll(dir)
 }
