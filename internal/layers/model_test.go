@@ -256,7 +256,7 @@ func holdWorld(t *testing.T, seed uint64) {
 // TestWorlds holds the merge of random lives of tablespaces against a model.
 func TestWorlds(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		holdWorld(t, seed)
 	}
 }
