@@ -23,15 +23,14 @@ func (d *DB) CreateBackup(ctx context.Context, n NewBackup) (coffer.Backup, erro
 		if err != nil {
 			return err
 		}
-		if made == "" {
-			made = id
-			if err := rememberKey(c, id, n); err != nil { // before any rule: of two such requests one waits here, and starts again
-				return err
-			}
-			out, err = insertBackup(c, id, n)
+		if made != "" {
+			out, err = backupOf(c, n.Project, made)
 			return err
 		}
-		out, err = backupOf(c, n.Project, made)
+		if err := rememberKey(c, id, n); err != nil { // before any rule: of two such requests one waits here, and starts again
+			return err
+		}
+		out, err = insertBackup(c, id, n)
 		return err
 	})
 	return out, err
