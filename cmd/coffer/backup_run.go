@@ -32,6 +32,7 @@ type backupRunCmd struct {
 	Keep        int      `placeholder:"N" help:"Afterwards keep the newest N backups and all that they stand on, delete the others."`
 	Recipient   []string `placeholder:"AGE1…" help:"Encrypt for this age recipient (may be repeated)."`
 	Name        string   `help:"The backup's name; the time by default."`
+	politeFlags
 }
 
 // Help is shown by --help.
@@ -190,7 +191,11 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // instance finds the row of this server, or makes it.
 func (c *backupRunCmd) instance(ctx context.Context, p *parts) (coffer.Instance, error) {
-	conn := coffer.Conn{Socket: c.Socket, CredentialsFile: c.Credentials}
+	polite, err := c.polite()
+	if err != nil {
+		return coffer.Instance{}, err
+	}
+	conn := coffer.Conn{Socket: c.Socket, CredentialsFile: c.Credentials, Polite: polite}
 	if c.Socket == "" {
 		conn.Host, conn.Port = c.Host, c.Port
 	}
@@ -200,6 +205,7 @@ func (c *backupRunCmd) instance(ctx context.Context, p *parts) (coffer.Instance,
 	}
 	for _, in := range list {
 		if in.Conn.Socket == conn.Socket && in.Conn.Host == conn.Host && in.Conn.Port == conn.Port {
+			in.Conn.CredentialsFile, in.Conn.Polite = c.Credentials, polite
 			return c.refresh(ctx, p, in)
 		}
 	}
@@ -231,9 +237,8 @@ func (p *parts) registerLocal(ctx context.Context, in coffer.Instance) (coffer.I
 	return in, p.agent.Refresh(ctx)
 }
 
-// refresh takes over a credentials file that moved, and a first recipient.
+// refresh takes over what was given anew, and a first recipient.
 func (c *backupRunCmd) refresh(ctx context.Context, p *parts, in coffer.Instance) (coffer.Instance, error) {
-	in.Conn.CredentialsFile = c.Credentials
 	if in.Key == "" {
 		var err error
 		if in.Key, in.Recipient, err = p.ring.NewDataKey(ctx, defaultStore, in.Project, in.ID); err != nil {

@@ -27,6 +27,7 @@ type instanceRegisterCmd struct {
 	Agent       string        `placeholder:"ID" help:"The agent beside it; needed only when there are several."`
 	Join        bool          `help:"Print a token with which the agent beside it, on another machine, joins." xor:"agent"`
 	Life        time.Duration `default:"1h" help:"With --join: how long the token works."`
+	politeFlags
 }
 
 // Help is shown by --help.
@@ -37,6 +38,7 @@ Examples:
   coffer instance register shop --socket /run/mysqld/mysqld.sock
   coffer instance register shop --host 127.0.0.1 --port 3306 --credentials /etc/coffer/shop.cnf
   coffer instance register shop --socket /run/mysqld/mysqld.sock --join
+  coffer instance register shop --socket /run/mysqld/mysqld.sock --bandwidth 50MiB --nice 10 --ionice idle
 
 ` + exitHelp
 }
@@ -60,7 +62,7 @@ func (i instanceOut) text(w io.Writer) {
 		encrypted = "yes, data key " + string(i.Key)
 	}
 	fields(w, "id", string(i.ID), "name", i.Name, "kind", string(i.Kind), "status", i.Status,
-		"datastore", i.Datastore.Type+" "+i.Datastore.Version, "server", where, "data", i.Conn.DataDir,
+		"datastore", i.Datastore.Type+" "+i.Datastore.Version, "server", where, "data", i.Conn.DataDir, "backups", politeText(i.Conn.Polite),
 		"credentials", i.Conn.CredentialsFile, "agent", string(i.Agent), "encrypted", encrypted, "created", timeText(i.CreatedAt))
 	for _, t := range i.Warnings {
 		fmt.Fprintln(w, "warning:", t)
@@ -82,6 +84,9 @@ func (c *instanceRegisterCmd) Run(e *environment) error {
 		conn.Host, conn.Port = c.Host, c.Port
 	} else if conn.Socket, err = filepath.Abs(c.Socket); err != nil {
 		return coffer.E(coffer.KindInvalid, "register the instance", "%w", err)
+	}
+	if conn.Polite, err = c.polite(); err != nil {
+		return err
 	}
 	if c.Join {
 		return invite(e, cl, rest.Invite{Name: c.Name, Conn: conn}, c.Life)

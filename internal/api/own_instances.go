@@ -115,7 +115,7 @@ func checkRegister(w rest.Register) error {
 	case c.CredentialsFile != "" && !strings.HasPrefix(c.CredentialsFile, "/"):
 		return coffer.E(coffer.KindInvalid, op, "the credentials' file %q is not an absolute path", c.CredentialsFile)
 	}
-	return nil
+	return c.Polite.Check()
 }
 
 // agentIDs names some agents.

@@ -158,7 +158,7 @@ func (r Runner) Check() error {
 			return coffer.E(coffer.KindInvalid, op, "%.70q is no database's name", name)
 		}
 	}
-	if err := checkPolite(r.Polite); err != nil {
+	if err := r.Polite.Check(); err != nil {
 		return err
 	}
 	for _, hook := range [][]string{r.PreHook, r.PostHook} {

@@ -51,7 +51,7 @@ func (r *run) runTool(ctx context.Context) (guard.Report, error) {
 
 // start writes the private option file and starts the tool under its guard.
 func (r *run) start(ctx context.Context, out *os.File, onStage func(guard.StageEdge)) (*guard.Proc, error) {
-	options, err := r.dir.writeOptions(r.client.login.options(r.sight.facts.DataDir))
+	options, err := r.dir.writeOptions(r.client.login.options(r.sight.facts.DataDir) + fmt.Sprintf("open_files_limit=%d\n", r.openFiles()))
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +70,21 @@ func (r *run) start(ctx context.Context, out *os.File, onStage func(guard.StageE
 		Rules:   r.sight.dialect.rules(r.opt, r.engine.cfg.Rules),
 		OnStage: onStage,
 	})
+}
+
+// openFiles is how many files the tool may have open: it opens every tablespace, for a
+// moment twice. More than this process could have at most is refused to the tool as a
+// whole; then the tool's log says when the bound was met.
+func (r *run) openFiles() uint64 {
+	want := uint64(1 << 12)
+	if r.stream != nil {
+		want += 3 * uint64(len(r.stream.before))
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
+		want = min(want, limit.Max)
+	}
+	return want
 }
 
 // pump copies the tool's output until both have ended, and tells of holds.

@@ -142,7 +142,8 @@ func unquote(s string) string {
 	return unescape.Replace(s)
 }
 
-// options is the text of the private option file that a tool is started with.
+// options is the text of the private option file that a tool is started with; the
+// backup tool's group is the last.
 func (l login) options(dataDir string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[client]\nuser=\"%s\"\npassword=\"%s\"\n", escape.Replace(l.user), escape.Replace(l.password))

@@ -25,6 +25,7 @@ const (
 	markUnopened = "unopened"
 	markNoSpace  = "nospace"
 	markUndo     = "undo"
+	markFiles    = "files"
 )
 
 // mostIgnored bounds how many ignored tablespaces can be judged one by one.
@@ -49,6 +50,7 @@ func rules(opt engine.Options, timings guard.Rules) guard.Rules {
 		{Name: markUnopened, Pattern: `Ignoring tablespace for .* because it could not be opened`},
 		{Name: markNoSpace, Pattern: `No space left on device`, Max: 1},
 		{Name: markUndo, Pattern: `incremental backup is impossible`, Max: 1},
+		{Name: markFiles, Pattern: `Too many open files`, Max: 1},
 	}
 	return timings
 }
@@ -73,6 +75,9 @@ func judge(tool string, r guard.Report, redoBytes int64) error {
 	case r.Exit != 0 && len(r.Marks[markNoSpace]) > 0:
 		return coffer.E(coffer.KindNoSpace, op, "a disk is full: %s", r.Marks[markNoSpace][0]).
 			WithHint("free space where the tool runs, then take the backup again")
+	case r.Exit != 0 && len(r.Marks[markFiles]) > 0:
+		return coffer.E(coffer.KindTool, op, "the server has more tables than the tool may open files").
+			WithHint("raise the agent's limit of open files (LimitNOFILE= of its unit) to three times the number of tables")
 	case r.Exit != 0:
 		return coffer.E(coffer.KindTool, op, "%w", r.Failure(tool)).
 			WithHint("see the server's error log; take the backup again when the server answers")
