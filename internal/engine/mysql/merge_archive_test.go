@@ -142,7 +142,7 @@ func TestRealMergeOfArchives(t *testing.T) {
 	}
 	read := v.store.n.Load()
 	t.Logf("%d bytes read of %d", read, v.bytes)
-	if read > v.bytes*6/10 {
+	if read > v.bytes*85/100 {
 		t.Errorf("%d bytes were read of %d", read, v.bytes)
 	}
 	for n, spoil := range map[int]func(name string) error{
