@@ -38,7 +38,7 @@ type cli struct {
 	Restore     restoreCmd     `cmd:"" help:"Turn a backup into a running server, or into files."`
 	Instance    instanceCmd    `cmd:"" help:"Register and see the databases that are looked after."`
 	Keys        keysCmd        `cmd:"" help:"Make and see the keys that backups are encrypted for."`
-	Trove       troveCmd       `cmd:"" help:"Have guests of OpenStack's Trove under this control plane."`
+	Trove       troveCmd       `cmd:"" help:"Take over what OpenStack's Trove knows, and have its guests under this control plane."`
 	Catalogue   catalogueCmd   `cmd:"" help:"Bring the records back from a store."`
 	Sweep       sweepCmd       `cmd:"" help:"Remove what dead backups have left in the stores, now."`
 	Quickstart  quickstartCmd  `cmd:"" help:"See it all on a private MariaDB with generated data: back up, increment, restore, compare."`
