@@ -30,7 +30,7 @@ func TestSmallRedoLog(t *testing.T) {
 			return
 		}
 		once.Do(func() {
-			for i := range 40 {
+			for i := range 16 {
 				src.Exec(t, fmt.Sprintf("REPLACE INTO shop.churn SELECT seq, REPEAT(MD5(%d), 30000) FROM mysql.seq_1_to_3", i))
 			}
 		})
@@ -39,7 +39,7 @@ func TestSmallRedoLog(t *testing.T) {
 	if !coffer.IsKind(err, coffer.KindTool) || !strings.Contains(fmt.Sprint(err), "redo log") || !strings.Contains(coffer.HintOf(err), "innodb_log_file_size is 16 MiB") {
 		t.Errorf("%v (%s)", err, coffer.HintOf(err))
 	}
-	const rate = 8 << 20
+	const rate = 16 << 20
 	e.cfg.Runner.Polite.Bandwidth = rate
 	begin := time.Now()
 	l, base := takeFull(t, e)
