@@ -169,7 +169,7 @@ func (p *parts) manage(s settings, boot string) *taskmanager.TaskManager {
 	c := s.Config.TaskManager
 	t := &taskmanager.TaskManager{
 		ID: id, Boot: boot, Records: p.db, Bus: p.bus, Stores: p.stores, Settler: p.settler,
-		Keys: p.ring, Log: s.Log, Now: clock, Dead: dead,
+		Keys: p.ring, Trove: p.stores, Log: s.Log, Now: clock, Dead: dead,
 		Caps: taskmanager.Caps{Host: c.MaxJobsPerHost, Store: c.MaxJobsPerStore, Fleet: c.MaxJobs},
 	}
 	t.Timings.MaxQueue = c.MaxQueue
@@ -177,7 +177,7 @@ func (p *parts) manage(s settings, boot string) *taskmanager.TaskManager {
 	return t
 }
 
-func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Keys) (*agent.Agent, *host.Host, error) {
+func newAgent(s settings, boot string, b bus.Bus, st *stores, keys agent.Keys) (*agent.Agent, *host.Host, error) {
 	id, err := s.State.once("agent/id", coffer.NewUUID)
 	if err != nil {
 		return nil, nil, err
@@ -188,7 +188,7 @@ func newAgent(s settings, boot string, b bus.Bus, st agent.Stores, keys agent.Ke
 		return nil, nil, err
 	}
 	a := &agent.Agent{
-		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Keys: keys,
+		ID: coffer.AgentID(id), Boot: boot, Bus: b, Stores: st, Keys: keys, Trove: st,
 		Engines: all,
 		Config: agent.Config{
 			StateDir: s.State.path("agent"), SpoolDir: s.State.path("spool"), SpoolBytes: int64(c.SpoolBytes),
