@@ -89,6 +89,9 @@ func failpointStore(s store.Full) store.Full { return steppedStore{s} }
 
 type steppedStore struct{ store.Full }
 
+// MaxParts passes the question on.
+func (s steppedStore) MaxParts(ctx context.Context) (int, error) { return store.MaxParts(ctx, s.Full) }
+
 // suffix is the object's kind: what follows the backup's id.
 func suffix(name string) string {
 	name = name[strings.LastIndexByte(name, '/')+1:]

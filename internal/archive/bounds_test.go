@@ -6,6 +6,9 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/cofferdb/coffer/internal/archive"
 	"github.com/cofferdb/coffer/internal/store"
@@ -128,4 +131,45 @@ func TestReadingIsBounded(t *testing.T) {
 			t.Error("a closed stream gave bytes")
 		}
 	})
+}
+
+// narrow is a store whose objects have few parts.
+type narrow struct {
+	store.Full
+	most int
+}
+
+func (n narrow) MaxParts(context.Context) (int, error) { return n.most, nil }
+
+// The archive goes on in a next volume where the store's objects end, whatever
+// decorates the store and whatever more the caller would take; a volume that is just
+// full is the last one, and none is empty.
+func TestVolumesEndWhereObjectsDo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		most, asked int
+		want        []int // parts of each volume
+	}{
+		{3, 0, []int{3, 3, 2}},
+		{4, 100, []int{4, 4}},
+		{8, 0, []int{8}},
+		{9, 3, []int{3, 3, 2}},
+		{0, 0, []int{8}},
+	} {
+		mem := storetest.NewMemory()
+		once := storetest.WriteOnce(narrow{mem, c.most}, time.Now().Add(time.Hour))
+		p := archive.Place{Store: store.Retry(store.Limit(&storetest.Faulty{Full: once}, 1<<40), quick), Prefix: prefix}
+		o := small()
+		o.MaxParts = c.asked
+		plain := content(3, 8*(64<<10)-200) // with the frame's own bytes, eight parts
+		s := commit(t, p, backupA, plain, o)
+		var got []int
+		for _, v := range s.Manifest.Volumes {
+			got = append(got, len(v.Parts))
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%d parts an object, %d asked for (-want +got):\n%s", c.most, c.asked, diff)
+		}
+		mustRead(t, p, backupA, want(s.SHA256), plain)
+	}
 }

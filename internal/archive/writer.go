@@ -13,14 +13,15 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/codec"
 	"github.com/cofferdb/coffer/internal/retry"
+	"github.com/cofferdb/coffer/internal/store"
 )
 
 // DefaultInFlight bounds the bytes between the codecs and the store: six parts of
 // the first size. With seven a stalled agent passed 160 MiB (docs/BENCHMARKS.md).
 const DefaultInFlight = 96 << 20
 
-// Options shape one archive. The zero value is zstd, not encrypted, without an
-// end to a volume.
+// Options shape one archive. The zero value is zstd, not encrypted; a volume then
+// ends where the store's objects do.
 type Options struct {
 	Stream      string            // what the plain bytes are: "xbstream" (or ""), "tar" or "sql"
 	Compression codec.Compression // "" is zstd
@@ -30,7 +31,7 @@ type Options struct {
 	InFlight    int64             // bytes; 0 is DefaultInFlight
 	PartSize    func(i int) int64 // bytes of part i, counted over all volumes; nil is DefaultPartSize
 	MaxObject   int64             // bytes; then the next volume begins; 0 is no limit
-	MaxParts    int               // parts of a volume; 0 is no limit
+	MaxParts    int               // parts of a volume; 0, or more than the store takes, is what it takes
 	MD5         bool              // note each part's MD5 as well
 	Retry       retry.Policy      // of each step; the zero value is ten minutes of patience
 	// MayCommit, where set, is asked before each write of the manifest begins; an
@@ -68,6 +69,18 @@ func (o Options) withDefaults() Options {
 	o.PartSize = func(i int) int64 { return min(size(i), most) }
 	o.Retry = policyOr(o.Retry)
 	return o
+}
+
+// within gives o with the bound that the store has for a volume's parts.
+func (o Options) within(ctx context.Context, st store.Full) (Options, error) {
+	err := again(ctx, o.Retry, "ask how many parts an object may have", func(ctx context.Context) error {
+		n, err := store.MaxParts(ctx, st)
+		if n > 0 && (o.MaxParts <= 0 || n < o.MaxParts) {
+			o.MaxParts = n
+		}
+		return err
+	})
+	return o, err
 }
 
 // Writer writes one archive. Its life is one operation and the context of Create
@@ -117,6 +130,10 @@ func Create(ctx context.Context, p Place, in Intent, o Options) (*Writer, error)
 	}
 	if !knownStream(o.Stream) || o.Compression.Ext() == "" {
 		return nil, coffer.E(coffer.KindInvalid, op, "unknown stream %q or compression %q", o.Stream, o.Compression)
+	}
+	o, err := o.within(ctx, p.Store)
+	if err != nil {
+		return nil, coffer.Wrap(op, err)
 	}
 	text, err := json.MarshalIndent(in, "", " ")
 	if err != nil {

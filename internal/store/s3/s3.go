@@ -73,7 +73,10 @@ type Store struct {
 	bucket string // "" until it was found
 }
 
-var _ store.Full = (*Store)(nil)
+var (
+	_ store.Full    = (*Store)(nil)
+	_ store.Bounded = (*Store)(nil)
+)
 
 // New makes a Store. The server is asked first when it is used.
 func New(o Options) (*Store, error) {

@@ -72,7 +72,13 @@ type planned struct {
 	seen, hits int
 }
 
-var _ store.Full = (*Faulty)(nil)
+var (
+	_ store.Full    = (*Faulty)(nil)
+	_ store.Bounded = (*Faulty)(nil)
+)
+
+// MaxParts passes the question on, unspoiled.
+func (f *Faulty) MaxParts(ctx context.Context) (int, error) { return store.MaxParts(ctx, f.Full) }
 
 // Plan adds faults.
 func (f *Faulty) Plan(faults ...Fault) {

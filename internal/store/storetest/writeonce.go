@@ -21,7 +21,13 @@ type writeOnce struct {
 	until time.Time
 }
 
-var _ store.Full = (*writeOnce)(nil)
+var (
+	_ store.Full    = (*writeOnce)(nil)
+	_ store.Bounded = (*writeOnce)(nil)
+)
+
+// MaxParts passes the question on.
+func (w *writeOnce) MaxParts(ctx context.Context) (int, error) { return store.MaxParts(ctx, w.Full) }
 
 func (w *writeOnce) kept(o store.Object, err error) (store.Object, error) {
 	if err == nil {

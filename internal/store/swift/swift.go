@@ -71,7 +71,10 @@ type Store struct {
 	static    *static
 }
 
-var _ store.Full = (*Store)(nil)
+var (
+	_ store.Full    = (*Store)(nil)
+	_ store.Bounded = (*Store)(nil)
+)
 
 // New makes a Store. The server is asked first when it is used.
 func New(o Options) (*Store, error) {
@@ -79,18 +82,8 @@ func New(o Options) (*Store, error) {
 	if o.Container == "" {
 		o.Container = coffer.DefaultContainer
 	}
-	for _, name := range []string{o.Container, o.substitute()} {
-		if len(name) > 256 || strings.Contains(name, "/") {
-			return nil, coffer.E(coffer.KindInvalid, op, "%q is no container's name", name).WithHint("at most 256 bytes, and no slash")
-		}
-	}
-	if o.Prefix != "" {
-		if !strings.HasSuffix(o.Prefix, "/") {
-			return nil, coffer.E(coffer.KindInvalid, op, "the prefix %q does not end in a slash", o.Prefix)
-		}
-		if err := store.CheckName(strings.TrimSuffix(o.Prefix, "/")); err != nil {
-			return nil, coffer.Wrap(op, err)
-		}
+	if err := o.check(op); err != nil {
+		return nil, err
 	}
 	client, err := remote.Client(o.Remote)
 	if err != nil {
@@ -101,6 +94,22 @@ func New(o Options) (*Store, error) {
 		return nil, err
 	}
 	return &Store{http: client, opts: o, login: l}, nil
+}
+
+// check looks at the names in the options.
+func (o Options) check(op string) error {
+	for _, name := range []string{o.Container, o.substitute()} {
+		if name == "" || len(name) > 256 || strings.Contains(name, "/") {
+			return coffer.E(coffer.KindInvalid, op, "%q is no container's name", name).WithHint("at most 256 bytes, and no slash")
+		}
+	}
+	if o.Prefix == "" {
+		return nil
+	}
+	if !strings.HasSuffix(o.Prefix, "/") {
+		return coffer.E(coffer.KindInvalid, op, "the prefix %q does not end in a slash", o.Prefix)
+	}
+	return coffer.Wrap(op, store.CheckName(strings.TrimSuffix(o.Prefix, "/")))
 }
 
 // Close ends the idle connections. The store is not used after it.
