@@ -80,7 +80,7 @@ func TestParentTakenAwayByHand(t *testing.T) {
 		w.must(os.Rename(away, w.path(name)))
 	}
 	src.change(t)
-	next := w.good("last")
+	next := w.good(inc.ID)
 	if next.Parent != inc.ID {
 		t.Errorf("the increment stands on %s, not on %s", next.Parent, inc.ID)
 	}
