@@ -103,25 +103,37 @@ func (t *indexFile) frames() iter.Seq[codec.Frame] {
 }
 
 // ends gives where frame i's plain and stored bytes end; -1 is before the first.
-func (t *indexFile) ends(i int64) (plain, stored int64, err error) {
+func (t *indexFile) ends(i int64) (bounds, error) {
 	if i < 0 {
-		return 0, 0, nil
+		return bounds{}, nil
 	}
 	var rec [recordSize]byte
 	if _, err := t.table.ReadAt(rec[:], i*recordSize); err != nil {
-		return 0, 0, coffer.E(coffer.KindInternal, "read the spool", "%w", err)
+		return bounds{}, coffer.E(coffer.KindInternal, "read the spool", "%w", err)
 	}
-	return int64(binary.BigEndian.Uint64(rec[:8])), int64(binary.BigEndian.Uint64(rec[8:])), nil
+	return bounds{int64(binary.BigEndian.Uint64(rec[:8])), int64(binary.BigEndian.Uint64(rec[8:]))}, nil
 }
 
-// find is the first frame that holds bytes behind plain offset off.
-func (t *indexFile) find(off int64) (i int64, err error) {
+// find is the first frame that holds bytes behind plain offset off. Ours are all of
+// one length, but for the last; others are searched for.
+func (t *indexFile) find(off int64) (int64, error) {
+	if i := off / codec.FrameSize; i < t.count {
+		from, err := t.ends(i - 1)
+		if err != nil {
+			return 0, err
+		}
+		to, err := t.ends(i)
+		if err != nil || from.plain <= off && off < to.plain {
+			return i, err
+		}
+	}
+	var err error
 	n := sort.Search(int(t.count), func(i int) bool {
-		plain, _, e := t.ends(int64(i))
+		end, e := t.ends(int64(i))
 		if e != nil {
 			err = e
 		}
-		return plain > off
+		return end.plain > off
 	})
 	return int64(n), err
 }

@@ -33,6 +33,8 @@ type Archive struct {
 	mu    sync.Mutex
 	table *indexFile // nil until first used
 	edges []edge     // of an encrypted archive
+
+	rangers sync.Pool // of *ranger: a range's memory
 }
 
 // Open reads id's manifest and holds it to what is wanted. A backup with a

@@ -1,19 +1,12 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"io"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/codec"
 )
-
-// maxWindow is how many stored bytes a range reads from the store at a time.
-const maxWindow = 4 << 20
-
-// ageChunk is what age encrypts at a time; a window leaves room for two.
-const ageChunk = 64 << 10
 
 // Range reads n plain bytes from off without what lies before, by the index's
 // frame table: KindUnsupported without a usable index. The frames' own checksums
@@ -64,59 +57,95 @@ func (a *Archive) Stored(ctx context.Context, off, n int64) (from, to int64, err
 	if err != nil {
 		return 0, 0, coffer.Wrap(op, err)
 	}
-	if _, from, err = t.ends(first - 1); err == nil {
-		_, to, err = t.ends(last)
+	begin, err := t.ends(first - 1)
+	if err != nil {
+		return 0, 0, coffer.Wrap(op, err)
 	}
-	return from, to, coffer.Wrap(op, err)
+	end, err := t.ends(last)
+	return begin.stored, end.stored, coffer.Wrap(op, err)
 }
 
 // rangeReader decodes one frame after another.
 type rangeReader struct {
 	a     *Archive
 	table *indexFile
-	src   io.ReaderAt // the concatenated frames
-	dec   *codec.Decoder
-	at    int64 // the next frame
-	skip  int64 // plain bytes of it before the range
-	left  int64 // plain bytes still to give
+	with  *ranger
+	at    int64  // the next frame
+	from  bounds // of its beginning
+	skip  int64  // plain bytes of it before the range
+	left  int64  // plain bytes still to give
+	rest  []byte
+	err   error
+}
 
-	stored, plain, rest []byte
-	err                 error
+// bounds is where something is in the plain and in the stored bytes.
+type bounds struct{ plain, stored int64 }
+
+// ranger is what a range is read with: memory that the next one uses again, and what
+// age has made of an archive's beginning and end.
+type ranger struct {
+	vol    *volumesAt
+	src    io.ReaderAt // the concatenated frames: vol, or what age makes of it
+	size   int64       // of an encrypted archive: bytes of src
+	dec    *codec.Decoder
+	stored []byte
+	plain  []byte // of frame have, if that is not -1
+	have   int64
+}
+
+// ranger gives one that is free, or a new one.
+func (a *Archive) ranger(ctx context.Context, t *indexFile) (*ranger, error) {
+	if g, ok := a.rangers.Get().(*ranger); ok {
+		g.vol.ctx = ctx
+		return g, nil
+	}
+	g := &ranger{vol: &volumesAt{ctx: ctx, a: a}, have: -1}
+	g.src = g.vol
+	var err error
+	if a.m.Encrypted() {
+		g.vol.opening = true
+		if g.src, g.size, err = codec.DecryptAt(g.vol, a.m.DataBytes(), a.want.Identities...); err != nil {
+			return nil, err
+		}
+		g.vol.opening = false
+		end, err := t.ends(t.count - 1)
+		if err != nil {
+			return nil, err
+		}
+		if end.stored != g.size {
+			return nil, coffer.E(coffer.KindCorrupt, "", "it holds %d bytes of frames, the index says %d", g.size, end.stored)
+		}
+	}
+	g.dec, err = codec.NewDecoder(a.m.Compression)
+	return g, err
 }
 
 func (r *rangeReader) open(ctx context.Context, off, n int64) error {
-	plain, from, err := r.table.ends(r.at - 1)
-	if err != nil {
+	var err error
+	if r.from, err = r.table.ends(r.at - 1); err != nil {
 		return err
 	}
-	r.skip = off - plain
+	r.skip = off - r.from.plain
 	last, err := r.table.find(off + n - 1)
 	if err != nil {
 		return err
 	}
-	_, to, err := r.table.ends(last)
+	to, err := r.table.ends(last)
 	if err != nil {
 		return err
 	}
-	v := &volumesAt{ctx: ctx, a: r.a, window: min(maxWindow, to-from+2*ageChunk)}
-	r.src = v
-	if r.a.m.Encrypted() {
-		var size int64
-		v.opening = true
-		defer func() { v.opening = false }()
-		if r.src, size, err = codec.DecryptAt(v, r.a.m.DataBytes(), r.a.want.Identities...); err != nil {
-			return err
-		}
-		_, end, err := r.table.ends(r.table.count - 1)
-		if err != nil {
-			return err
-		}
-		if end != size {
-			return coffer.E(coffer.KindCorrupt, "", "it holds %d bytes of frames, the index says %d", size, end)
-		}
+	g, err := r.a.ranger(ctx, r.table)
+	if err != nil {
+		return err
 	}
-	r.dec, err = codec.NewDecoder(r.a.m.Compression)
-	return err
+	r.with = g
+	g.vol.until = to.stored
+	if r.a.m.Encrypted() { // the chunks that these bytes are in
+		const chunk = ageChunk + ageTag
+		head := r.a.m.DataBytes() - g.size - (g.size+ageChunk-1)/ageChunk*ageTag
+		g.vol.until = min(r.a.m.DataBytes(), head+(to.stored+ageChunk-1)/ageChunk*chunk)
+	}
+	return nil
 }
 
 // Read gives the range's bytes.
@@ -126,8 +155,14 @@ func (r *rangeReader) Read(p []byte) (int, error) {
 			r.err = io.EOF
 			break
 		}
-		if err := r.next(); err != nil {
+		n, err := r.next(p)
+		if err != nil {
 			r.err = r.a.name(err)
+			break
+		}
+		if n > 0 {
+			r.left -= n
+			return int(n), nil
 		}
 	}
 	if r.err != nil {
@@ -139,157 +174,80 @@ func (r *rangeReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next reads and decodes one frame.
-func (r *rangeReader) next() error {
-	plain0, stored0, err := r.table.ends(r.at - 1)
+// next decodes one frame: into p if the range has all of it and p has room, else into
+// rest.
+func (r *rangeReader) next(p []byte) (n int64, err error) {
+	to, err := r.table.ends(r.at)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	plain1, stored1, err := r.table.ends(r.at)
-	if err != nil {
-		return err
-	}
-	size := stored1 - stored0
-	if int64(cap(r.stored)) < size {
-		r.stored = make([]byte, size)
-	}
-	r.stored = r.stored[:size]
-	if _, err := io.ReadFull(io.NewSectionReader(r.src, stored0, size), r.stored); err != nil {
-		return coffer.E(coffer.KindOf(err), "", "frame %d: %w", r.at, err).WithHint("%s", coffer.HintOf(err))
-	}
-	if r.plain, err = r.dec.Decode(r.plain, r.stored, plain1-plain0); err != nil {
-		return coffer.E(coffer.KindOf(err), "", "frame %d: %w", r.at, err)
-	}
-	if int64(len(r.plain)) != plain1-plain0 {
-		return coffer.E(coffer.KindCorrupt, "", "frame %d has %d plain bytes, the index says %d", r.at, len(r.plain), plain1-plain0)
-	}
-	r.rest = r.plain[r.skip:]
-	r.rest = r.rest[:min(int64(len(r.rest)), r.left)]
-	r.at, r.skip = r.at+1, 0
-	return nil
-}
-
-// Close releases the decoder.
-func (r *rangeReader) Close() error {
-	if r.dec != nil {
-		r.dec.Close()
-		r.dec = nil
-	}
-	if r.err == nil {
-		r.err = coffer.E(coffer.KindInternal, "read a range of the archive", "the reader is closed")
-	}
-	return nil
-}
-
-// volumesAt reads the volumes as one run of stored bytes, through a window, since
-// age asks for little at a time. It is for one reader.
-type volumesAt struct {
-	ctx    context.Context // of this one range
-	a      *Archive
-	window int64
-	off    int64 // of buf
-	buf    []byte
-	// opening: age reads its header and its last chunk, as for every range. They are
-	// fetched once for all.
-	opening bool
-}
-
-// edge is what age reads of an archive to open it: its beginning, or its end.
-type edge struct {
-	off int64
-	buf []byte
-}
-
-// ReadAt implements io.ReaderAt.
-func (v *volumesAt) ReadAt(p []byte, off int64) (int, error) {
-	total := v.a.m.DataBytes()
-	n := 0
-	for n < len(p) {
-		at := off + int64(n)
-		if at >= total {
-			return n, io.EOF
+	g, size := r.with, to.plain-r.from.plain
+	if r.skip == 0 && size <= r.left && size+codec.Slack <= int64(len(p)) && g.have != r.at {
+		b, err := r.decode(p, to)
+		if err != nil {
+			return 0, err
 		}
-		if at < v.off || at >= v.off+int64(len(v.buf)) {
-			if err := v.want(at, total); err != nil {
-				return n, err
+		if len(b) > 0 && &b[0] != &p[0] {
+			copy(p, b)
+		}
+		n = size
+	} else {
+		if g.have != r.at {
+			g.have = -1
+			if g.plain, err = r.decode(g.plain, to); err != nil {
+				return 0, err
 			}
+			g.have = r.at
 		}
-		n += copy(p[n:], v.buf[at-v.off:])
+		r.rest = g.plain[r.skip:]
+		r.rest = r.rest[:min(int64(len(r.rest)), r.left)]
 	}
+	r.at, r.from, r.skip = r.at+1, to, 0
 	return n, nil
 }
 
-// want fills the window with what is at at.
-func (v *volumesAt) want(at, total int64) error {
-	if !v.opening {
-		return v.load(at, min(v.window, total-at))
-	}
-	v.a.mu.Lock()
-	for _, e := range v.a.edges {
-		if at >= e.off && at < e.off+int64(len(e.buf)) {
-			v.off, v.buf = e.off, append(v.buf[:0], e.buf...)
-			v.a.mu.Unlock()
-			return nil
-		}
-	}
-	v.a.mu.Unlock()
-	err := v.load(at, min(2*ageChunk, total-at))
-	if err == nil {
-		v.a.mu.Lock()
-		defer v.a.mu.Unlock()
-		if len(v.a.edges) < maxEdges {
-			v.a.edges = append(v.a.edges, edge{v.off, bytes.Clone(v.buf)})
-		}
-	}
-	return err
-}
-
-// maxEdges bounds what is kept: a beginning and an end, and their double where two
-// ranges begin at once.
-const maxEdges = 4
-
-// load fills the window with bytes of the one volume that at lies in.
-func (v *volumesAt) load(at, size int64) error {
-	start := int64(0)
-	for _, vol := range v.a.m.Volumes {
-		if at >= start+vol.Size {
-			start += vol.Size
-			continue
-		}
-		size = min(size, start+vol.Size-at)
-		v.buf = v.buf[:0]
-		return again(v.ctx, v.a.want.Retry, "read object "+v.a.p.at(vol.Name), func(ctx context.Context) error {
-			return v.fetch(ctx, v.a.p.at(vol.Name), at-start, at, size)
-		})
-	}
-	return io.EOF
-}
-
-func (v *volumesAt) fetch(ctx context.Context, name string, from, at, size int64) error {
-	r, err := v.a.p.Store.Open(ctx, name, from, size)
-	switch {
-	case coffer.IsKind(err, coffer.KindNotFound, coffer.KindInvalid):
-		return coffer.E(coffer.KindCorrupt, "", "it is missing or cut: %w", err)
-	case err != nil:
-		return err
-	}
-	if int64(cap(v.buf)) < size {
-		v.buf = make([]byte, size)
-	}
-	buf := v.buf[:size]
-	_, err = io.ReadFull(r, buf)
-	if cerr := r.Close(); err == nil {
-		err = cerr
-	}
+// decode reads the next frame, which ends at to, and decodes it into dst's memory.
+func (r *rangeReader) decode(dst []byte, to bounds) ([]byte, error) {
+	stored, err := r.with.frame(r.from.stored, to.stored-r.from.stored)
 	if err != nil {
-		v.buf = v.buf[:0]
-		return readError(name, err)
+		return nil, coffer.E(coffer.KindOf(err), "", "frame %d: %w", r.at, err).WithHint("%s", coffer.HintOf(err))
 	}
-	v.off, v.buf = at, buf
+	b, err := r.with.dec.Decode(dst, stored, to.plain-r.from.plain)
+	if err != nil {
+		return nil, coffer.E(coffer.KindOf(err), "", "frame %d: %w", r.at, err)
+	}
+	return b, nil
+}
+
+// frame gives stored bytes, good until the next.
+func (g *ranger) frame(off, n int64) ([]byte, error) {
+	if g.src == io.ReaderAt(g.vol) {
+		if b, err := g.vol.view(off, n); b != nil || err != nil {
+			return b, err
+		}
+	}
+	if int64(cap(g.stored)) < n {
+		g.stored = make([]byte, n)
+	}
+	g.stored = g.stored[:n]
+	_, err := io.ReadFull(io.NewSectionReader(g.src, off, n), g.stored)
+	return g.stored, err
+}
+
+// Close lets the next range have what this one was read with.
+func (r *rangeReader) Close() error {
+	if g := r.with; g != nil {
+		if r.with = nil; r.err == nil || r.err == io.EOF {
+			r.a.rangers.Put(g)
+		} else {
+			g.dec.Close()
+		}
+	}
+	if r.err == nil || r.err == io.EOF {
+		r.err = coffer.E(coffer.KindInternal, "read a range of the archive", "the reader is closed")
+	}
+	r.rest = nil
 	return nil
 }
 
-var (
-	_ io.ReadCloser = (*rangeReader)(nil)
-	_ io.ReaderAt   = (*volumesAt)(nil)
-)
+var _ io.ReadCloser = (*rangeReader)(nil)

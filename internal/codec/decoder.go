@@ -11,8 +11,9 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-// slack lets zstd's decoder copy in whole words up to the end of a frame.
-const slack = 16
+// Slack is how much room behind a frame's plain bytes lets them be decoded in place:
+// zstd's decoder copies in whole words up to the end.
+const Slack = 16
 
 // Decoder decodes single frames, one after another, with memory that it keeps
 // in between. It is for one goroutine; Close releases it.
@@ -43,7 +44,7 @@ func DecodeFrame(dst []byte, c Compression, stored []byte, plainLen int64) ([]by
 }
 
 // Decode decodes stored, which must be whole frames and nothing else, into dst's
-// memory where it fits, and returns the plain bytes. They must be plainLen bytes
+// memory where it fits with [Slack] bytes more, and returns the plain bytes. They must be plainLen bytes
 // long; -1 means that nobody knows, and then [MaxFrame] is the bound. No more
 // than the bound is ever inflated. What does not fit its checksum, its length or
 // its format is KindCorrupt.
@@ -80,7 +81,7 @@ func (d *Decoder) unzstd(dst, stored []byte, plainLen int64) ([]byte, error) {
 	if !known {
 		return z.DecodeAll(stored, dst[:0])
 	}
-	return z.DecodeAll(stored, room(dst, int(plainLen)+slack))
+	return z.DecodeAll(stored, room(dst, int(plainLen)+Slack))
 }
 
 // zstd gives the decoder for frames of a known length, or of an unknown one.
@@ -95,7 +96,7 @@ func (d *Decoder) zstd(known bool) (*zstd.Decoder, error) {
 	made, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(1),
 		zstd.WithDecodeAllCapLimit(known),
-		zstd.WithDecoderMaxMemory(MaxFrame+slack),
+		zstd.WithDecoderMaxMemory(MaxFrame+Slack),
 		zstd.WithDecoderMaxWindow(MaxFrame),
 	)
 	*z = made
