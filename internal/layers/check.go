@@ -84,7 +84,7 @@ func (p *Plan) holes(ctx context.Context, o *output, redo uint64) error {
 func (p *Plan) judge(ctx context.Context, o *output, g segment, at int64, lacking Pages, redo uint64) (err error) {
 	b := make([]byte, o.pageSize)
 	o.locate(g, func(x piece) bool {
-		err = readRange(ctx, p.layers[x.layer], x.plain, b[x.at-at*o.pageSize:][:x.n])
+		err = readRange(ctx, p.layers[x.layer], x.plain, b[x.at-at*o.pageSize:][:x.n:x.n])
 		return err == nil
 	})
 	if err != nil {

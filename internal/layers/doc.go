@@ -9,8 +9,9 @@
 // ascending order and are merged as streams, so that a plan's memory does not grow
 // with the pages; they wait in a spool that the caller gives.
 //
-// [Plan.Write] then writes each file front to back, several at a time. Superseded
-// pages are not fetched, but for short gaps that cost less to read than to skip.
+// [Plan.Write] then writes the files in stretches, each front to back, several at a
+// time. Superseded pages are not fetched, but for short gaps that cost less to read
+// than to skip.
 // Every page is checked as the server would: its sum, its number, its tablespace.
 //
 // The package does no I/O of its own: it reads ranges of layers and writes into

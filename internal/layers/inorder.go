@@ -189,8 +189,8 @@ func (a *fetcher) of(p piece) (*fetch, error) {
 	case <-a.ctx.Done():
 		return nil, context.Cause(a.ctx)
 	}
-	if int64(cap(buf)) < n {
-		buf = make([]byte, n)
+	if int64(cap(buf)) < n+scratch {
+		buf = make([]byte, n+scratch)
 	}
 	f := &fetch{window: window{off: p.plain, buf: buf[:n]}, done: make(chan struct{})}
 	a.last[p.layer] = f
@@ -201,20 +201,4 @@ func (a *fetcher) of(p piece) (*fetch, error) {
 		<-a.busy
 	})
 	return f, nil
-}
-
-// span is how much of a layer is worth reading from where p begins: what the pieces to
-// come need of it.
-func (w *worker) span(p piece) int64 {
-	hi := p.plain + min(p.n, w.size)
-	for _, q := range w.queue[1:] {
-		if q.layer != p.layer {
-			continue
-		}
-		if at := q.plain - q.head; at < hi || at-hi > gap || at-p.plain >= w.size {
-			break
-		}
-		hi = min(q.plain+q.n, p.plain+w.size)
-	}
-	return hi - p.plain
 }

@@ -143,7 +143,10 @@ func (f *fake) delta(name string, id uint32, size uint32, version byte, pages ..
 }
 
 // memory is a spool and an output file.
-type memory struct{ b []byte }
+type memory struct {
+	mu sync.Mutex
+	b  []byte
+}
 
 func (m *memory) Write(p []byte) (int, error) { m.b = append(m.b, p...); return len(p), nil }
 func (m *memory) ReadAt(p []byte, off int64) (int, error) {
@@ -158,6 +161,8 @@ func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 	if len(p) > 128<<10 {
 		panic("a write of more than 128 KiB")
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if end := off + int64(len(p)); end > int64(len(m.b)) {
 		m.b = append(m.b, make([]byte, end-int64(len(m.b)))...)
 	}

@@ -2,7 +2,6 @@ package layers
 
 import (
 	"context"
-	"iter"
 	"sync"
 
 	"github.com/cofferdb/coffer"
@@ -28,12 +27,13 @@ const (
 	budget = 48 << 20
 	// A window is what is read of a layer at a time.
 	minWindow, maxWindow = 128 << 10, 4 << 20
-	// gap is read over rather than skipped: what an archive decodes at a time.
-	gap = 1 << 20
-	// ahead is how many pieces are looked at to see what a window is worth.
-	ahead = 2048
-	// batch is how many bytes of small outputs one worker takes in one go.
-	batch = 32 << 20
+	// frame is what an archive decodes at a time: a window that is cut ends where one
+	// does, so that none is decoded twice.
+	frame = 1 << 20
+	// gap is read over rather than skipped.
+	gap = frame
+	// scratch is room behind a window for whoever decodes into it.
+	scratch = 64
 )
 
 // Write writes all files. On an error what has been written stays: the caller
@@ -45,41 +45,33 @@ func (p *Plan) Write(ctx context.Context, opt Options) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	jobs := make(chan []*output)
+	jobs := make(chan *job)
 	var all sync.WaitGroup
 	for range workers {
 		w := &worker{ctx: ctx, plan: p, opt: opt, windows: make([]window, len(p.layers))}
 		w.size = min(maxWindow, max(minWindow, int64(budget/workers/len(p.layers))))
 		all.Go(func() {
-			for job := range jobs {
-				if err := w.run(job); err != nil {
+			for j := range jobs {
+				if err := w.run(j); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
-	for _, job := range p.jobs() {
+	err := p.jobs(opt, func(j *job) bool {
 		select {
-		case jobs <- job:
+		case jobs <- j:
+			return true
 		case <-ctx.Done():
+			return false
 		}
+	})
+	if err != nil {
+		cancel(err)
 	}
 	close(jobs)
 	all.Wait()
 	return coffer.Wrap(opWrite, context.Cause(ctx))
-}
-
-// jobs cuts the outputs into batches that lie together.
-func (p *Plan) jobs() (jobs [][]*output) {
-	var job []*output
-	var size int64
-	for _, o := range p.outputs {
-		if size > 0 && size+o.size > batch {
-			jobs, job, size = append(jobs, job), nil, 0
-		}
-		job, size = append(job, o), size+o.size
-	}
-	return append(jobs, job)
 }
 
 // window is bytes of a layer's stream.
@@ -90,7 +82,7 @@ type window struct {
 
 func (w *window) end() int64 { return w.off + int64(len(w.buf)) }
 
-// worker writes one batch after another.
+// worker writes one job after another.
 type worker struct {
 	ctx     context.Context // of one Write
 	plan    *Plan
@@ -101,68 +93,31 @@ type worker struct {
 	out     writer
 }
 
-// run writes the outputs of one batch.
-func (w *worker) run(job []*output) error {
-	next, stop := iter.Pull2(w.pieces(job))
-	defer stop()
-	defer w.out.close()
-	w.queue = w.queue[:0]
+// run writes one job.
+func (w *worker) run(j *job) error {
+	err := w.write(j)
+	w.out.forget()
+	if lerr := j.leave(w.opt, err == nil && w.ctx.Err() == nil); err == nil {
+		err = lerr
+	}
+	return err
+}
+
+func (w *worker) write(j *job) error {
 	i := 0
-	for {
-		more, err := w.fill(next)
-		if err != nil {
+	for w.queue = j.pieces; len(w.queue) > 0; w.queue = w.queue[1:] {
+		p := w.queue[0]
+		for j.targets[i].o != p.o {
+			i++
+		}
+		if err := w.out.turn(w.opt, j.targets[i]); err != nil {
 			return err
 		}
-		if !more {
-			break
-		}
-		for ; job[i] != w.queue[0].o; i++ {
-			if err := w.out.finish(w.opt, job[i]); err != nil {
-				return err
-			}
-		}
-		if err := w.copy(w.queue[0]); err != nil {
-			return coffer.Wrap("file "+w.queue[0].o.name, err)
-		}
-		w.queue = w.queue[1:]
-	}
-	for ; i < len(job); i++ {
-		if err := w.out.finish(w.opt, job[i]); err != nil {
-			return err
+		if err := w.copy(p); err != nil {
+			return coffer.Wrap("file "+p.o.name, err)
 		}
 	}
-	return nil
-}
-
-func (w *worker) pieces(job []*output) iter.Seq2[piece, error] {
-	return func(yield func(piece, error) bool) {
-		for _, o := range job {
-			for p, err := range o.pieces(w.plan.spool) {
-				if !yield(p, err) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// fill looks ahead; false when nothing is left.
-func (w *worker) fill(next func() (piece, error, bool)) (bool, error) {
-	if len(w.queue) > ahead/2 {
-		return true, nil
-	}
-	w.queue = append(make([]piece, 0, ahead), w.queue...)
-	for len(w.queue) < ahead {
-		p, err, ok := next()
-		if err != nil {
-			return false, err
-		}
-		if !ok {
-			break
-		}
-		w.queue = append(w.queue, p)
-	}
-	return len(w.queue) > 0, nil
+	return w.out.flush(w.opt)
 }
 
 // copy moves one piece into its output.
@@ -199,23 +154,14 @@ func (w *worker) copy(p piece) error {
 // load reads a window that begins with p and holds what the pieces to come need of
 // that layer.
 func (w *worker) load(p piece) error {
-	lo, hi := p.plain, p.plain+min(p.n, w.size)
-	for _, q := range w.queue[1:] {
-		if q.layer != p.layer {
-			continue
-		}
-		if at := q.plain - q.head; at < hi || at-hi > gap || at-lo >= w.size {
-			break
-		}
-		hi = min(q.plain+q.n, lo+w.size)
-	}
+	n := w.span(p)
 	b := &w.windows[p.layer]
-	if int64(cap(b.buf)) < hi-lo {
-		b.buf = make([]byte, hi-lo)
+	if int64(cap(b.buf)) < n+scratch {
+		b.buf = make([]byte, n+scratch)
 	}
-	buf := b.buf[:hi-lo]
-	b.off, b.buf = lo, b.buf[:0]
-	if err := readRange(w.ctx, w.plan.layers[p.layer], lo, buf); err != nil {
+	buf := b.buf[:n]
+	b.off, b.buf = p.plain, b.buf[:0]
+	if err := readRange(w.ctx, w.plan.layers[p.layer], b.off, buf); err != nil {
 		return err
 	}
 	b.buf = buf
