@@ -29,7 +29,7 @@ func TestFullPassesUnchanged(t *testing.T) {
 			GTID: "0-7-9", BinlogFile: "bin.000001", BinlogOffset: 42,
 			ToolVersion: "10.11.19-MariaDB", ServerVersion: "10.11.19-MariaDB-log", Plain: int64(len(in)),
 			PageLists: true,
-			Summary:   []byte(`{"v":1,"spaces":[{"id":1,"name":"undo001","whole":true},{"id":7,"name":"app/t","whole":true}]}`),
+			Summary:   []byte(`{"v":1,"merges":true,"spaces":[{"id":1,"name":"undo001","whole":true},{"id":7,"name":"app/t","whole":true,"pages":"AAI="}]}`),
 		}
 		if d := cmp.Diff(want, i); d != "" {
 			t.Error(d)
