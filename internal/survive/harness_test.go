@@ -126,6 +126,7 @@ func newWorld(t *testing.T, src *source, set settings) *world {
 	w.writeTool()
 	t.Cleanup(func() {
 		w.stop()
+		w.removeServers()
 		if t.Failed() {
 			t.Logf("the log of the roles:\n%s", w.said.tail())
 		}
@@ -252,6 +253,22 @@ func (w *world) stop() {
 	}
 	if err := errors.Join(w.host.Close(), w.db.Close()); err != nil {
 		w.t.Errorf("close host and records: %v", err)
+	}
+}
+
+// removeServers ends what a failed test has left: restored servers outlive the roles.
+func (w *world) removeServers() {
+	h, err := host.New(host.Config{Root: filepath.Join(w.dir, "hosted"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		w.t.Errorf("look for servers that are left: %v", err)
+		return
+	}
+	slots, err := h.Slots()
+	for _, s := range slots {
+		err = errors.Join(err, h.Remove(context.Background(), s.Instance))
+	}
+	if err := errors.Join(err, h.Close()); err != nil {
+		w.t.Errorf("end the servers that are left: %v", err)
 	}
 }
 
