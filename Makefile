@@ -20,13 +20,13 @@ check-lint: lint ## the part of check that runs no tests
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { printf 'not formatted, run make fmt:\n%s\n' "$$unformatted"; exit 1; }
 	go mod verify
 
-test: deps ## every test with the real tools and the race detector (10 min)
+test: deps ## every test with the real tools and the race detector (14 min)
 	go vet ./...
 	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	CI=true CGO_ENABLED=1 go test -race -timeout 20m ./... 2>&1 | tee "$$out" || { \
 		printf '\nWhat failed:\n'; grep -E -A3 '^ *--- FAIL|^(FAIL|panic:).*[a-z]' "$$out" | cut -c1-300 | tail -n 60; exit 1; }
 
-test-heavy: deps ## the long ones: kills, chaos, seeded histories, a real Trove (2 h)
+test-heavy: deps ## the long ones: kills, chaos, seeded histories, a real Trove (3 h)
 	COFFER_HEAVY=1 CI=true CGO_ENABLED=1 go test -race -timeout 60m -p 1 -run Heavy ./...
 	COFFER_HEAVY=1 CI=true go test -run Heavy -timeout 60m ./internal/model
 
