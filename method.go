@@ -8,7 +8,8 @@ type Method string
 // The methods.
 const (
 	MariaBackup  Method = "mariabackup"  // mariadb-backup
-	InnoBackupEx Method = "innobackupex" // mariadb-backup in the old tool's mode
+	InnoBackupEx Method = "innobackupex" // mariadb-backup in the old tool's mode; for MySQL the old tool itself
+	XtraBackup   Method = "xtrabackup"   // Percona's tool, for MySQL and Percona Server
 	MySQLDump    Method = "mysqldump"    // mariadb-dump
 )
 
@@ -17,15 +18,15 @@ const (
 var classes = map[Method][2]string{
 	MariaBackup:  {"MariaBackup", "MariaBackupIncremental"},
 	InnoBackupEx: {"InnoBackupEx", "InnoBackupExIncremental"},
+	XtraBackup:   {"XtraBackup", "XtraBackupIncremental"},
 	MySQLDump:    {"MySQLDump", "MySQLDump"},
 }
 
 // Methods are all methods, the default first.
-func Methods() []Method { return []Method{MariaBackup, InnoBackupEx, MySQLDump} }
+func Methods() []Method { return []Method{MariaBackup, InnoBackupEx, XtraBackup, MySQLDump} }
 
 // ParseMethod takes a manifest's word or one of Trove's names, in any case and with
 // the modules before it: "trove.guestagent.strategies.backup.mysql_impl.InnoBackupEx".
-// XtraBackup is known, and refused with the reason.
 func ParseMethod(name string) (Method, error) {
 	const op = "read a backup method's name"
 	last := strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
@@ -36,12 +37,8 @@ func ParseMethod(name string) (Method, error) {
 			}
 		}
 	}
-	if strings.HasPrefix(last, "xtrabackup") {
-		return "", E(KindUnsupported, op, "XtraBackup is for MySQL and Percona Server, which this version does not back up").
-			WithHint("a MariaDB is backed up by MariaBackup, InnoBackupEx or MySQLDump")
-	}
 	return "", E(KindInvalid, op, "there is no method %.60q", name).
-		WithHint("it is MariaBackup, InnoBackupEx or MySQLDump")
+		WithHint("it is MariaBackup, InnoBackupEx, XtraBackup or MySQLDump")
 }
 
 // Class is Trove's name of the runner: what an agent of its old eras reports as
@@ -79,5 +76,5 @@ func (m Method) Stream() string {
 // NoIncrement is the error for who asks a method for an increment that has none.
 func NoIncrement(m Method) error {
 	return E(KindInvalid, "choose the method", "%s writes a whole dump each time: it never makes an increment", m.Class(false)).
-		WithHint("ask for a full backup, or for MariaBackup or InnoBackupEx")
+		WithHint("ask for a full backup, or for MariaBackup, InnoBackupEx or XtraBackup")
 }

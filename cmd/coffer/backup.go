@@ -33,7 +33,7 @@ type backupCreateCmd struct {
 	Parent      string `placeholder:"ID" help:"Make an increment onto this backup." xor:"base"`
 	Incremental bool   `help:"Make an increment onto the newest good backup; the first one is a full." xor:"base"`
 	Container   string `help:"Container to store it in."`
-	Method      string `placeholder:"NAME" help:"How to make it: MariaBackup, InnoBackupEx or MySQLDump; for an administrator. By default the agent's configuration says."`
+	Method      string `placeholder:"NAME" help:"How to make it: MariaBackup, InnoBackupEx, XtraBackup or MySQLDump; for an administrator. By default the agent's configuration says."`
 	Wait        bool   `help:"Follow it to its end; interrupted, it is asked whether to cancel." default:"false"`
 	Key         string `name:"idempotency-key" placeholder:"KEY" help:"Asked twice with one key, one backup is made."`
 }

@@ -31,6 +31,7 @@ type backupRunCmd struct {
 	Identity    string   `type:"path" placeholder:"FILE" help:"With --max-links and encrypted backups: the age identity that opens them."`
 	Keep        int      `placeholder:"N" help:"Afterwards keep the newest N backups and all that they stand on, delete the others."`
 	Recipient   []string `placeholder:"AGE1…" help:"Encrypt for this age recipient (may be repeated)."`
+	Method      string   `placeholder:"NAME" help:"How to make it: MariaBackup (the default), InnoBackupEx, XtraBackup or MySQLDump. A dump is never an increment."`
 	Name        string   `help:"The backup's name; the time by default."`
 	politeFlags
 }
@@ -43,6 +44,7 @@ Examples:
   coffer backup run --socket /run/mysqld/mysqld.sock --to /srv/backups
   coffer backup run --socket /run/mysqld/mysqld.sock --credentials /root/.my.cnf --to /srv/backups --incremental --full-every 7 --keep 14
   coffer backup run --socket /run/mysqld/mysqld.sock --to /srv/backups --incremental --max-links 8 --keep 14
+  coffer backup run --socket /run/mysqld/mysqld.sock --to /srv/dumps --method MySQLDump
 
 ` + exitHelp
 }
@@ -55,6 +57,10 @@ func (c *backupRunCmd) Run(e *environment) error {
 	}
 	if c.MaxLinks == 1 || c.MaxLinks < 0 {
 		return coffer.E(coffer.KindInvalid, "read --max-links", "a chain of %d has no increment", c.MaxLinks).WithHint("give 2 or more, or leave out --incremental")
+	}
+	method, err := c.method()
+	if err != nil {
+		return err
 	}
 	if err := readable(c.Identity); err != nil {
 		return err
@@ -74,7 +80,19 @@ func (c *backupRunCmd) Run(e *environment) error {
 		return err
 	}
 	defer p.close()
-	return p.during(e.ctx, func(ctx context.Context) error { return c.run(ctx, e, p) })
+	return p.during(e.ctx, func(ctx context.Context) error { return c.run(ctx, e, p, method) })
+}
+
+// method is how the backup is to be made; "" is what the database's own tool makes.
+func (c *backupRunCmd) method() (coffer.Method, error) {
+	if c.Method == "" {
+		return "", nil
+	}
+	m, err := coffer.ParseMethod(c.Method)
+	if err == nil && c.Incremental && !m.Increments() {
+		err = coffer.NoIncrement(m)
+	}
+	return m, err
 }
 
 // settings are those of one job: no restored servers, and no wait for running jobs,
@@ -87,7 +105,7 @@ func (c *backupRunCmd) settings(e *environment, state stateDir) settings {
 	return settings{Config: embedded(cfg, state), Role: config.RoleServer, State: state, MakeStore: true, Log: e.logger(cfg.Log)}
 }
 
-func (c *backupRunCmd) run(ctx context.Context, e *environment, p *parts) error {
+func (c *backupRunCmd) run(ctx context.Context, e *environment, p *parts, method coffer.Method) error {
 	if err := p.cleanUp(ctx); err != nil {
 		return err
 	}
@@ -100,7 +118,7 @@ func (c *backupRunCmd) run(ctx context.Context, e *environment, p *parts) error 
 	}
 	want := records.NewBackup{
 		Project: localProject, Instance: in.ID, Name: c.Name,
-		Store: defaultStore, Quota: -1, Now: time.Now(),
+		Store: defaultStore, Quota: -1, Now: time.Now(), Method: method,
 	}
 	if want.Name == "" {
 		want.Name = want.Now.UTC().Format("2006-01-02T15:04:05Z")

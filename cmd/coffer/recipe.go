@@ -93,12 +93,29 @@ func newRecipe(chain []rest.Backup) (recipe, error) {
 		`while read -r n sum id key at; do for v in $(jq -r '.volumes[].name' $n.json); do get "$at/$v"; done >$n.data; ` +
 			`jq -r '.volumes[].parts[] | "\(.size) \(.sha256)"' $n.json | (while read -r size sum; do head -c $size <&3 | sha256sum | grep -q "^$sum "; done) 3<$n.data; done <chain`,
 		`while read -r n sum id key at; do mkdir $n; ` + opened(encrypted) + " | " + unzip + " | " + tools[0] + ` -x -C $n; done <chain`,
-		tools[1] + " --prepare --target-dir=0",
-	}
-	if len(chain) > 1 {
-		out.Commands[4] += fmt.Sprintf("; for n in $(seq 1 %d); do %s --prepare --target-dir=0 --incremental-dir=$n; done", len(chain)-1, tools[1])
+		prepareCommand(tools[1], len(chain)),
 	}
 	return out, nil
+}
+
+// prepareCommand prepares a chain of n backups. Percona's tool must be told of every
+// layer but the last that another follows.
+func prepareCommand(tool string, n int) string {
+	more := ""
+	if n > 1 && tool == "xtrabackup" {
+		more = " --apply-log-only"
+	}
+	text := tool + " --prepare" + more + " --target-dir=0"
+	switch {
+	case more != "" && n > 2:
+		text += fmt.Sprintf("; for n in $(seq 1 %d); do %s --prepare%s --target-dir=0 --incremental-dir=$n; done", n-2, tool, more)
+		fallthrough
+	case more != "":
+		return text + fmt.Sprintf("; %s --prepare --target-dir=0 --incremental-dir=%d", tool, n-1)
+	case n > 1:
+		text += fmt.Sprintf("; for n in $(seq 1 %d); do %s --prepare --target-dir=0 --incremental-dir=$n; done", n-1, tool)
+	}
+	return text
 }
 
 // opened is the stream of one link, decrypted where it has a key.

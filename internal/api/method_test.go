@@ -19,7 +19,7 @@ func TestMethodOfABackup(t *testing.T) {
 	_, err := alice.CreateBackup(ctx, want, "")
 	wantKind(t, "no administrator chooses", err, coffer.KindForbidden)
 	odd := want
-	odd.Method = "XtraBackup"
+	odd.Method = "MongoDump"
 	_, err = dave.CreateBackup(ctx, odd, "")
 	wantKind(t, "a method that there is not", err, coffer.KindInvalid)
 	odd.Method, odd.Incremental = "mysqldump", 1

@@ -27,7 +27,7 @@ func agentOf(t *testing.T, line string) config.Config {
 func TestRunnerKeys(t *testing.T) {
 	t.Parallel()
 	for line, key := range map[string]string{
-		`backup_strategy = ["XtraBackup"]`:                                      "backup_strategy",
+		`backup_strategy = ["MongoDump"]`:                                       "backup_strategy",
 		`backup_strategy = ["mariadb=NoSuch"]`:                                  "backup_strategy",
 		`backup_incremental_strategy = ["InnoBackupEx=MariaBackup"]`:            "backup_incremental_strategy",
 		`backup_incremental_strategy = ["MySQLDump=MySQLDump"]`:                 "backup_incremental_strategy",
@@ -67,9 +67,12 @@ backup_namespace = trove.guestagent.strategies.backup.experimental.mariadb_impl
 backup_strategy = InnoBackupEx
 backup_incremental_strategy = {'InnoBackupEx': 'InnoBackupExIncremental'}
 [mysql]
-backup_strategy = xtrabackup
+backup_namespace = trove.guestagent.strategies.backup.mysql_impl
+backup_strategy = XtraBackup
+[percona]
+backup_strategy = MongoDump
 `), "/s")
-	if err != nil || !strings.Contains(im.TOML, "[agent]\nbackup_strategy = [\"mariadb=InnoBackupEx\"]") || !strings.Contains(strings.Join(im.ToDo, "\n"), "xtrabackup") {
+	if err != nil || !strings.Contains(im.TOML, "[agent]\nbackup_strategy = [\"mariadb=InnoBackupEx\",\"mysql=XtraBackup\"]") || !strings.Contains(strings.Join(im.ToDo, "\n"), "MongoDump") {
 		t.Errorf("%s\n%v %v", im.TOML, im.ToDo, err)
 	}
 }

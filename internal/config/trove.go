@@ -149,11 +149,12 @@ func (im *importer) take(o option) bool {
 		im.put("api", o.key, o.value)
 	case "DEFAULT.trove_conductor_workers":
 		im.number("conductor", "workers", o)
-	case "mariadb.backup_strategy", "mysql.backup_strategy":
+	case "mariadb.backup_strategy", "mysql.backup_strategy", "percona.backup_strategy":
 		im.strategy(o)
-	case "mariadb.backup_namespace", "mysql.backup_namespace", "mariadb.backup_incremental_strategy", "mysql.backup_incremental_strategy":
+	case "mariadb.backup_namespace", "mysql.backup_namespace", "percona.backup_namespace",
+		"mariadb.backup_incremental_strategy", "mysql.backup_incremental_strategy", "percona.backup_incremental_strategy":
 		// the class that backup_strategy names lies there; increments are by the method of their full
-	case "DEFAULT.backup_runner_options", "mariadb.backup_runner_options", "mysql.backup_runner_options":
+	case "DEFAULT.backup_runner_options", "mariadb.backup_runner_options", "mysql.backup_runner_options", "percona.backup_runner_options":
 		im.todo("%s has options of the old tools: set those that backup_runner_options in [agent] takes", o.key)
 	case "DEFAULT.debug":
 		if strings.EqualFold(o.value, "true") {

@@ -9,5 +9,6 @@ type Method = coffer.Method
 const (
 	MariaBackup  = coffer.MariaBackup
 	InnoBackupEx = coffer.InnoBackupEx
+	XtraBackup   = coffer.XtraBackup
 	MySQLDump    = coffer.MySQLDump
 )

@@ -12,7 +12,7 @@ import (
 // Runner is how an operator wants the methods to be run on one agent. The zero
 // value is a usual one.
 type Runner struct {
-	Strategies []Strategy          // the first that fits decides; none fits: MariaBackup
+	Strategies []Strategy          // the closest that fits decides; none fits: what the datastore's own tool makes
 	Options    map[Method][]string // extra options of the tool, as CheckOption lets them pass
 	Databases  []string            // MySQLDump: these alone; none is all
 	NoAccounts bool                // MySQLDump: without the database mysql
@@ -39,7 +39,7 @@ func ParseStrategy(text string) (s Strategy, err error) {
 	return s, err
 }
 
-// Choose gives the method for a datastore.
+// Choose gives the method for a datastore: without a strategy, that of its own tool.
 func (r Runner) Choose(d coffer.Datastore) Method {
 	var best Strategy
 	rank := -1
@@ -58,10 +58,13 @@ func (r Runner) Choose(d coffer.Datastore) Method {
 			best, rank = s, n
 		}
 	}
-	if rank < 0 {
-		return MariaBackup
+	switch {
+	case rank >= 0:
+		return best.Method
+	case d.Type == "mysql" || d.Type == "percona":
+		return XtraBackup
 	}
-	return best.Method
+	return MariaBackup
 }
 
 // optionKind is what an option's value may look like.
@@ -84,9 +87,19 @@ var physicalOptions = map[string]optionKind{
 	"galera-info": flagOption, "open-files-limit": numberOption,
 }
 
+// perconaOptions are the same of xtrabackup's.
+var perconaOptions = map[string]optionKind{
+	"parallel": numberOption, "throttle": numberOption, "ftwrl-wait-timeout": numberOption, "ftwrl-wait-threshold": numberOption,
+	"ftwrl-wait-query-type": wordOption, "kill-long-queries-timeout": numberOption, "kill-long-query-type": wordOption,
+	"lock-ddl-timeout": numberOption, "backup-lock-timeout": numberOption, "backup-lock-retry-count": numberOption,
+	"safe-slave-backup": flagOption, "safe-slave-backup-timeout": numberOption, "slave-info": flagOption,
+	"galera-info": flagOption, "open-files-limit": numberOption,
+}
+
 // options are what an operator may add, for each method.
 var options = map[Method]map[string]optionKind{
 	MariaBackup: physicalOptions,
+	XtraBackup:  perconaOptions,
 	InnoBackupEx: {
 		"parallel": numberOption, "throttle": numberOption, "safe-slave-backup": flagOption,
 		"safe-slave-backup-timeout": numberOption, "slave-info": flagOption, "galera-info": flagOption,

@@ -11,6 +11,7 @@ func TestMethodsByTrovesNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]engine.Method{
 		"InnoBackupEx": engine.InnoBackupEx, "innobackupex": engine.InnoBackupEx, "InnoBackupExIncremental": engine.InnoBackupEx,
+		"XtraBackup": engine.XtraBackup, "xtrabackup": engine.XtraBackup, "XtraBackupIncremental": engine.XtraBackup,
 		"MariaBackup": engine.MariaBackup, "mariabackup": engine.MariaBackup, "MariaBackupIncremental": engine.MariaBackup,
 		"trove.guestagent.strategies.backup.mysql_impl.MySQLDump": engine.MySQLDump,
 	} {
@@ -18,7 +19,7 @@ func TestMethodsByTrovesNames(t *testing.T) {
 			t.Errorf("%s is %q, %v; want %q", name, got, err, want)
 		}
 	}
-	for name, kind := range map[string]coffer.Kind{"XtraBackup": coffer.KindUnsupported, "xtrabackup": coffer.KindUnsupported, "MongoDump": coffer.KindInvalid, "": coffer.KindInvalid} {
+	for name, kind := range map[string]coffer.Kind{"MongoDump": coffer.KindInvalid, "": coffer.KindInvalid} {
 		if _, err := coffer.ParseMethod(name); !coffer.IsKind(err, kind) || coffer.HintOf(err) == "" {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -52,8 +53,10 @@ func TestStrategies(t *testing.T) {
 			t.Errorf("%v is backed up by %s, want %s", d, got, want)
 		}
 	}
-	if got := (engine.Runner{}).Choose(coffer.Datastore{Type: "mariadb"}); got != engine.MariaBackup {
-		t.Errorf("the default is %s", got)
+	for product, want := range map[string]engine.Method{"mariadb": engine.MariaBackup, "mysql": engine.XtraBackup, "percona": engine.XtraBackup} {
+		if got := (engine.Runner{}).Choose(coffer.Datastore{Type: product}); got != want {
+			t.Errorf("the default of %s is %s", product, got)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func (e *Engine) Backup(ctx context.Context, out engine.Sink, base engine.Base, 
 		}
 		r.asked, _ = base.Position.Start()
 		r.stream = newStream(out, base, r.asked)
-		r.stream.stock = opt.Stock
+		r.stream.stock, r.stream.dialect = opt.Stock, l.dialect
 		r.out = r.stream
 		return r.do(ctx)
 	})
@@ -75,17 +75,20 @@ type run struct {
 func (r *run) do(ctx context.Context) (engine.Result, error) {
 	r.announce()
 	var err error
-	if r.stream.before, err = r.client.tableIDs(ctx); err != nil {
+	if r.stream.before, err = r.client.tableIDs(ctx, r.sight.server); err != nil {
 		return engine.Result{}, err
 	}
 	report, err := r.runTool(ctx)
 	if err != nil {
 		return engine.Result{}, err
 	}
+	if err := judgePercona(report); err != nil {
+		return engine.Result{}, err
+	}
 	if err := judge(r.sight.facts.Tool, report, r.sight.facts.RedoBytes); err != nil {
 		return engine.Result{}, err
 	}
-	if r.stream.tables, err = r.client.tableIDs(ctx); err != nil {
+	if r.stream.tables, err = r.client.tableIDs(ctx, r.sight.server); err != nil {
 		return engine.Result{}, err
 	}
 	info, err := r.stream.finish()
@@ -139,13 +142,11 @@ func (r *run) checkIgnored(report guard.Report) error {
 	const op = "look for lost tables"
 	files, ok := ignoredSpaces(report)
 	if !ok {
-		return coffer.E(coffer.KindTool, op, "the tool left out more than %d tablespaces as dropped", mostIgnored).
-			WithHint("take the backup again while less DDL runs")
+		return overtaken(op, "the tool left out more than %d tablespaces as dropped", mostIgnored)
 	}
 	for _, f := range files {
 		if r.stream.missing(f) {
-			return coffer.E(coffer.KindTool, op, "the tool left out %s, which exists", f).
-				WithHint("take the backup again while no DDL runs on this table")
+			return overtaken(op, "the tool left out %s, which exists", f)
 		}
 	}
 	return nil
@@ -155,7 +156,7 @@ func (r *run) checkIgnored(report guard.Report) error {
 // while the tool ran shows in its redo log.
 func (r *run) conclude(ctx context.Context, report guard.Report, info streamInfo) (engine.Result, error) {
 	before := r.sight.facts.Position
-	first, err := firstLSN(r.sight.server.redoDir())
+	first, err := r.sight.firstLSN()
 	if err != nil {
 		return engine.Result{}, err
 	}
@@ -179,7 +180,7 @@ func (r *run) conclude(ctx context.Context, report guard.Report, info streamInfo
 		},
 		Method: string(r.sight.dialect.method), Tool: r.sight.facts.ToolVer, Warnings: r.sight.facts.Warnings, Summary: info.Summary,
 		Holds: engine.Holds{
-			DDL: report.Stages[stageDDL].Total, NonTrans: report.Stages[stageNonTrans].Total, Commit: report.Stages[stageCommit].Total,
+			DDL: max(report.Stages[stageDDL].Total, report.Stages[stageHeld].Total), NonTrans: report.Stages[stageNonTrans].Total, Commit: report.Stages[stageCommit].Total,
 		},
 	}, nil
 }

@@ -20,7 +20,7 @@ func (r *run) checkComplete(ctx context.Context) error {
 	if len(all) == 0 {
 		return nil
 	}
-	own, err := r.client.ownSpaces(ctx)
+	own, err := r.client.ownSpaces(ctx, r.sight.server)
 	if err != nil {
 		return err
 	}
@@ -30,8 +30,7 @@ func (r *run) checkComplete(ctx context.Context) error {
 			return coffer.Wrap(op, err)
 		}
 		if there {
-			return coffer.E(coffer.KindTool, op, "table %s was made, moved or imported while the backup ran, and only its definition is in it", l.table).
-				WithHint("take the backup again while no DDL runs on this table")
+			return overtaken(op, "table %s was made, moved or imported while the backup ran, and only its definition is in it", l.table)
 		}
 	}
 	return nil
@@ -63,9 +62,9 @@ func (r *run) there(l lost, own map[string]bool) (bool, error) {
 
 // ownSpaces are the names, in small letters, of InnoDB's tables that have a
 // tablespace of their own.
-func (c *client) ownSpaces(ctx context.Context) (map[string]bool, error) {
-	rows, err := c.db.QueryContext(ctx, `SELECT t.NAME FROM information_schema.INNODB_SYS_TABLES t
-		JOIN information_schema.INNODB_SYS_TABLESPACES s ON s.SPACE = t.SPACE WHERE t.SPACE > 0`)
+func (c *client) ownSpaces(ctx context.Context, s server) (map[string]bool, error) {
+	rows, err := c.db.QueryContext(ctx, `SELECT t.NAME FROM `+s.innodbView("TABLES")+` t
+		JOIN `+s.innodbView("TABLESPACES")+` s ON s.SPACE = t.SPACE WHERE t.SPACE > 0`)
 	if err != nil {
 		return nil, c.failed(ctx, err)
 	}

@@ -51,7 +51,7 @@ func (r *run) runTool(ctx context.Context) (guard.Report, error) {
 
 // start writes the private option file and starts the tool under its guard.
 func (r *run) start(ctx context.Context, out *os.File, onStage func(guard.StageEdge)) (*guard.Proc, error) {
-	options, err := r.dir.writeOptions(r.client.login.options(r.sight.facts.DataDir) + fmt.Sprintf("open_files_limit=%d\n", r.openFiles()))
+	options, err := r.dir.writeOptions(r.client.login.options(r.sight.facts.DataDir, r.sight.dialect.group) + fmt.Sprintf("open_files_limit=%d\n", r.openFiles()))
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (r *run) tellHold(e guard.StageEdge) {
 		return
 	}
 	who := map[string]string{
-		stageDDL: "other DDL", stageNonTrans: "writers of non-transactional tables", stageCommit: "every commit",
+		stageDDL: "other DDL", stageHeld: "other DDL", stageNonTrans: "writers of non-transactional tables", stageCommit: "every commit",
 	}[e.Name]
 	r.event(coffer.Warn, "hold."+e.Name, fmt.Sprintf("%s had to wait %v", who, e.Took.Round(time.Millisecond)),
 		map[string]string{"ms": strconv.FormatInt(e.Took.Milliseconds(), 10)})

@@ -147,7 +147,7 @@ func TestRenamedAriaTableFailsTheBackup(t *testing.T) {
 		}
 	}}
 	_, err := e.Backup(t.Context(), out, engine.Base{}, engine.Options{})
-	if !coffer.IsKind(err, coffer.KindTool) || !strings.Contains(fmt.Sprint(err), "table shop.big") {
+	if !coffer.IsKind(err, coffer.KindUnavailable) || !strings.Contains(fmt.Sprint(err), "table shop.big") {
 		b, _ := os.ReadFile(log)
 		t.Errorf("%d tables were renamed; err = %v\n%s", renamed, err, b)
 	}

@@ -54,7 +54,11 @@ func (d dialect) toolVersion(ctx context.Context, path string) (line string, v v
 	if err != nil {
 		return "", v, coffer.E(coffer.KindTool, op, "%s says %q (%v)", path, cut(string(out), 200), err)
 	}
-	v, err = parseVersion(string(m[1]))
+	number := string(m[1])
+	if strings.Count(number, ".") == 1 { // "8.3"
+		number += ".0"
+	}
+	v, err = parseVersion(number)
 	return strings.TrimSpace(string(out)), v, err
 }
 

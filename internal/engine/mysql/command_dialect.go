@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,6 +21,11 @@ type dialect struct {
 	path    func(Tools) string
 	args    func(a backupArgs) []string
 	rules   func(engine.Options, guard.Rules) guard.Rules
+	prepare func(p prepareArgs) []string
+	group   string           // of the option file: the tool's own
+	redo    string           // the redo log's name in its stream
+	undo    func(int) string // the name of an undo tablespace
+	percona bool             // Percona's tool: its deltas are stored as they are and merged by itself only
 }
 
 // grant is a privilege by its name, and by its name of before 10.5.
@@ -37,13 +43,21 @@ type backupArgs struct {
 	replica   bool // the server follows another
 }
 
+// prepareArgs is what a prepare's command line depends on.
+type prepareArgs struct {
+	target, increment string // folders; no increment is the full
+	memory            int64  // bytes
+	last              bool   // no further increment follows
+}
+
 // dialectOf is the row of a method.
 func dialectOf(m engine.Method) dialect {
 	d := dialect{
 		method: m, program: backupProgram, version: regexp.MustCompile(`MariaDB server (\d+\.\d+\.\d+)`),
 		grants: []grant{{"RELOAD", ""}, {"PROCESS", ""}, {"LOCK TABLES", ""}, {"BINLOG MONITOR", "REPLICATION CLIENT"}},
 		path:   func(t Tools) string { return t.Backup },
-		args:   mariabackupArgs, rules: rules,
+		args:   mariabackupArgs, rules: rules, prepare: mariabackupPrepare,
+		group: backupProgram, redo: redoFile, undo: undoName,
 	}
 	switch m {
 	case engine.InnoBackupEx:
@@ -88,6 +102,18 @@ func innobackupexArgs(a backupArgs) []string {
 		args = append(args, "--incremental", "--incremental-lsn="+strconv.FormatUint(a.lsn, 10))
 	}
 	return append(append(args, a.physicalExtra()...), a.target)
+}
+
+// mariabackupPrepare is the same for every layer: it rolls nothing back.
+func mariabackupPrepare(p prepareArgs) []string {
+	args := []string{
+		"--defaults-file=" + p.target + "/" + optionsFile,
+		"--prepare", "--target-dir=" + p.target, fmt.Sprintf("--use-memory=%d", p.memory),
+	}
+	if p.increment != "" {
+		args = append(args, "--incremental-dir="+p.increment)
+	}
+	return args
 }
 
 // physicalExtra is how the instance wants it, the option that has a replica's source

@@ -102,7 +102,7 @@ func parseOptions(r io.Reader) (map[string]string, error) {
 				WithHint("write user and password into the file itself")
 		case line[0] == '[':
 			group, _, _ := strings.Cut(line[1:], "]")
-			ours = group == "client" || group == "client-mariadb" || group == "mariadb-client" || group == "mariadb-backup"
+			ours = group == "client" || group == "client-mariadb" || group == "mariadb-client" || group == "mariadb-backup" || group == "xtrabackup"
 		case ours:
 			key, value, _ := strings.Cut(line, "=")
 			key = strings.ReplaceAll(strings.TrimSpace(key), "_", "-")
@@ -143,8 +143,8 @@ func unquote(s string) string {
 }
 
 // options is the text of the private option file that a tool is started with; the
-// backup tool's group is the last.
-func (l login) options(dataDir string) string {
+// backup tool's own group is the last.
+func (l login) options(dataDir, group string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[client]\nuser=\"%s\"\npassword=\"%s\"\n", escape.Replace(l.user), escape.Replace(l.password))
 	if l.socket != "" {
@@ -152,6 +152,6 @@ func (l login) options(dataDir string) string {
 	} else {
 		fmt.Fprintf(&b, "protocol=tcp\nhost=\"%s\"\nport=%d\n", escape.Replace(l.host), l.port)
 	}
-	fmt.Fprintf(&b, "[mariadb-backup]\ndatadir=\"%s\"\n", escape.Replace(dataDir))
+	fmt.Fprintf(&b, "[%s]\ndatadir=\"%s\"\n", group, escape.Replace(dataDir))
 	return b.String()
 }

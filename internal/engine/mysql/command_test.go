@@ -37,7 +37,7 @@ func TestAnyPasswordSurvivesTheOptionFile(t *testing.T) {
 		if strings.ContainsAny(l.user+l.password, "\x00") {
 			t.Skip("no option file holds NUL")
 		}
-		got, err := parseOptions(strings.NewReader(l.options("/data")))
+		got, err := parseOptions(strings.NewReader(l.options("/data", "xtrabackup")))
 		if err != nil || got["user"] != l.user || got["password"] != l.password || got["socket"] != "/s" {
 			t.Fatalf("%q, %v", got, err)
 		}

@@ -23,14 +23,16 @@ type Config struct {
 
 // Tools are the paths of the programs that the engine runs.
 type Tools struct {
-	Backup  string // mariadb-backup
-	Dump    string // mariadb-dump
-	Server  string // mariadbd
-	Client  string // mariadb
-	Install string // mariadb-install-db
+	Backup       string // mariadb-backup
+	XtraBackup   string // Percona's xtrabackup
+	InnoBackupEx string // Percona's innobackupex
+	Dump         string // mariadb-dump
+	Server       string // mariadbd
+	Client       string // mariadb
+	Install      string // mariadb-install-db
 }
 
-// Engine runs MariaDB's tools on one server.
+// Engine runs the tools of MariaDB, or Percona's for MySQL, on one server.
 type Engine struct {
 	cfg Config
 }
@@ -74,11 +76,15 @@ func (e *Engine) Restore(ctx context.Context, target engine.Target, layers []eng
 		return coffer.E(coffer.KindUnsupported, opRestore, "one database can be taken out of a dump only, and this is a backup of files").
 			WithHint("restore all of it, or take a backup with MySQLDump")
 	}
-	tool, err := lookTool(e.cfg.Tools.Backup, backupProgram)
+	d := dialectOf(engine.MariaBackup)
+	if len(layers) > 0 {
+		d = dialectOfLayer(e.cfg.Method, layers[0].Position().ServerVersion)
+	}
+	tool, err := lookTool(d.path(e.cfg.Tools), d.program)
 	if err != nil {
 		return err
 	}
-	return restore(ctx, restoreEnv{Backup: tool}, target, layers)
+	return restore(ctx, restoreEnv{Backup: tool, Dialect: d}, target, layers)
 }
 
 var _ engine.Engine = (*Engine)(nil)

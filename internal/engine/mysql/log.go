@@ -26,6 +26,8 @@ const (
 	markNoSpace  = "nospace"
 	markUndo     = "undo"
 	markFiles    = "files"
+	markListing  = "listing"
+	markCopying  = "copying"
 )
 
 // mostIgnored bounds how many ignored tablespaces can be judged one by one.
@@ -51,6 +53,8 @@ func rules(opt engine.Options, timings guard.Rules) guard.Rules {
 		{Name: markNoSpace, Pattern: `No space left on device`, Max: 1},
 		{Name: markUndo, Pattern: `incremental backup is impossible`, Max: 1},
 		{Name: markFiles, Pattern: `Too many open files`, Max: 1},
+		{Name: markListing, Pattern: `Generating a list of tablespaces`, Max: 1},
+		{Name: markCopying, Pattern: `(?:Copying|Streaming) \./`, Max: 1},
 	}
 	return timings
 }
@@ -61,8 +65,7 @@ func judge(tool string, r guard.Report, redoBytes int64) error {
 	const op = "read the backup tool's log"
 	switch {
 	case len(r.Marks[markAria]) > 0:
-		return coffer.E(coffer.KindTool, op, "table %s was renamed, dropped or damaged while it was to be copied, and is not in the backup",
-			ariaTable(r.Marks[markAria][0])).WithHint("take the backup again while no DDL runs on this table")
+		return overtaken(op, "table %s was renamed, dropped or damaged while it was to be copied, and is not in the backup", ariaTable(r.Marks[markAria][0]))
 	case len(r.Marks[markUnopened]) > 0:
 		return coffer.E(coffer.KindTool, op, "a table is not in the backup: %s", r.Marks[markUnopened][0]).
 			WithHint("see the server's error log for this table, then take the backup again")
@@ -78,14 +81,31 @@ func judge(tool string, r guard.Report, redoBytes int64) error {
 	case r.Exit != 0 && len(r.Marks[markFiles]) > 0:
 		return coffer.E(coffer.KindTool, op, "the server has more tables than the tool may open files").
 			WithHint("raise the agent's limit of open files (LimitNOFILE= of its unit) to three times the number of tables")
+	case r.Exit != 0 && len(r.Marks[markListing]) > 0 && len(r.Marks[markCopying]) == 0:
+		return coffer.E(coffer.KindUnavailable, op, "%w, while it looked for the tablespaces%s", r.Failure(tool), lastError(r)).
+			WithHint("that happens when DDL runs meanwhile: take the backup again; if it fails so again, see the server's error log")
 	case r.Exit != 0:
-		return coffer.E(coffer.KindTool, op, "%w", r.Failure(tool)).
+		return coffer.E(coffer.KindTool, op, "%w%s", r.Failure(tool), lastError(r)).
 			WithHint("see the server's error log; take the backup again when the server answers")
 	case len(r.Marks[markClosing]) == 0 || !strings.HasSuffix(lastLine(r), "completed OK!"):
 		return coffer.E(coffer.KindTool, op, "the tool exited with status 0 without its closing words; it said last: %s", r.LastWords(3)).
 			WithHint("take the backup again; if it happens again, run the tool by hand and compare its version with the server's")
 	}
 	return nil
+}
+
+// lastError is the last line that the tool itself calls an error, if it is not among
+// its last words.
+func lastError(r guard.Report) string {
+	for i := len(r.Tail) - 1; i >= 0; i-- {
+		if isErrorLine(r.Tail[i]) {
+			if i >= len(r.Tail)-3 {
+				break
+			}
+			return "; before that: " + strings.TrimSpace(r.Tail[i])
+		}
+	}
+	return ""
 }
 
 func lastLine(r guard.Report) string {

@@ -25,7 +25,9 @@ func TestJudge(t *testing.T) {
 	}{
 		{"good", guard.Report{Marks: ok, Tail: good}, "", ""},
 		{"aria", guard.Report{Marks: map[string][]string{markClosing: ok[markClosing],
-			markAria: {"[00] Error on aria table file open ./shop/cart.MAI"}}, Tail: good}, coffer.KindTool, "table shop.cart "},
+			markAria: {"[00] Error on aria table file open ./shop/cart.MAI"}}, Tail: good}, coffer.KindUnavailable, "table shop.cart "},
+		{"overtaken while it listed", guard.Report{Exit: 1, Marks: map[string][]string{markListing: {"x"}}, Tail: []string{"no such file"}}, coffer.KindUnavailable, "no such file"},
+		{"listed and failed later", guard.Report{Exit: 1, Marks: map[string][]string{markListing: {"x"}, markCopying: {"y"}}, Tail: []string{"no such file"}}, coffer.KindTool, "no such file"},
 		{"unopened", guard.Report{Marks: map[string][]string{markClosing: ok[markClosing],
 			markUnopened: {"InnoDB: Ignoring tablespace for shop/t because it could not be opened."}}, Tail: good}, coffer.KindTool, "shop/t"},
 		{"retried and recovered", guard.Report{Marks: map[string][]string{markClosing: ok[markClosing], markRetry: {"x"}}, Tail: good}, "", ""},

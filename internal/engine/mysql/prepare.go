@@ -2,9 +2,9 @@ package mysql
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -18,21 +18,16 @@ import (
 )
 
 // prepare runs the tool's prepare once: over the full, or with the increment in
-// dir. It is good if the tool exited 0, said its closing words last, said nothing
+// dir; last says that no other follows. It is good if the tool exited 0, said its closing words last, said nothing
 // that is known to mean damage, and left the target at the layer's end.
-func (r *restorer) prepare(ctx context.Context, dir string, l engine.Layer) error {
+func (r *restorer) prepare(ctx context.Context, dir string, l engine.Layer, last bool) error {
 	r.progress("prepare")
 	memory := r.target.Memory
 	if memory == 0 {
 		memory = 256 << 20
 	}
-	args := []string{
-		"--defaults-file=" + r.target.Dir + "/" + optionsFile,
-		"--prepare", "--target-dir=" + r.target.Dir, fmt.Sprintf("--use-memory=%d", memory),
-	}
-	if dir != "" {
-		args = append(args, "--incremental-dir="+dir)
-	}
+	d := r.env.dialect()
+	args := d.prepare(prepareArgs{target: r.target.Dir, increment: dir, memory: memory, last: last})
 	words := &toolWords{log: r.env.Log}
 	err := r.runTool(ctx, args, words)
 	if err := words.verdict(ctx, err); err != nil {
@@ -42,7 +37,11 @@ func (r *restorer) prepare(ctx context.Context, dir string, l engine.Layer) erro
 	if err != nil {
 		return err
 	}
-	if want := l.Position().To; c.kind != "log-applied" || c.to != want {
+	done := "log-applied"
+	if d.percona && last {
+		done = "full-prepared"
+	}
+	if want := l.Position().To; c.kind != done || c.to != want {
 		return coffer.E(coffer.KindTool, "prepare", "the tool left the folder as %q at LSN %d, not at %d", c.kind, c.to, want)
 	}
 	return nil
@@ -79,6 +78,7 @@ type toolWords struct {
 	log   func(string)
 	last  string // the last line that is not empty
 	fatal string // the first line that means damage
+	wrong string // the last line that the tool itself calls an error
 	full  bool   // a disk is full
 }
 
@@ -121,11 +121,20 @@ func (w *toolWords) line(line string) {
 	if strings.Contains(line, "No space left on device") || strings.Contains(line, "Disk full") {
 		w.full = true
 	}
+	if isErrorLine(line) {
+		w.wrong = line
+	}
 	for _, word := range fatalWords() {
 		if w.fatal == "" && strings.Contains(line, word) {
 			w.fatal = line
 		}
 	}
+}
+
+// isErrorLine tells a line that the tool marks as an error. What it says at its very
+// end is often only how its library was shut down.
+func isErrorLine(line string) bool {
+	return strings.Contains(line, "[ERROR]") || strings.Contains(line, "error: ") || strings.Contains(line, "Error: ")
 }
 
 // verdict joins the tool's end with its words.
@@ -139,7 +148,7 @@ func (w *toolWords) verdict(ctx context.Context, err error) error {
 	case w.fatal != "":
 		return coffer.E(coffer.KindTool, op, "the tool said %q", w.fatal)
 	case err != nil:
-		return coffer.E(coffer.KindTool, op, "the tool failed (%w); its last words: %q", err, w.last)
+		return coffer.E(coffer.KindTool, op, "the tool failed (%w); its last words: %q", err, cmp.Or(w.wrong, w.last))
 	case !strings.HasSuffix(w.last, closingWords):
 		return coffer.E(coffer.KindTool, op, "the tool exited 0 without its closing words; its last: %q", w.last)
 	}

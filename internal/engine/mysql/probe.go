@@ -53,16 +53,15 @@ func (e *Engine) look(ctx context.Context, c *client, base engine.Base) (sight, 
 	if err != nil {
 		return sight{}, err
 	}
-	if s.product != "mariadb" {
-		return sight{}, coffer.E(coffer.KindUnsupported, opProbe, "the server is %s, not MariaDB", s.versionText)
-	}
 	if dir := e.cfg.Conn.DataDir; dir != "" {
 		s.dataDir = filepath.Clean(dir)
 	}
 	l := sight{server: s}
 	l.facts.Datastore = coffer.Datastore{Type: s.product, Version: s.version.series(), VersionID: versionID(s.product, s.version)}
 	l.facts.Method = cmp.Or(e.cfg.Method, e.cfg.Runner.Choose(l.facts.Datastore))
-	l.dialect = dialectOf(l.facts.Method)
+	if l.dialect, err = dialectFor(l.facts.Method, s); err != nil {
+		return l, err
+	}
 	if !base.Full() && !l.dialect.method.Increments() {
 		return l, coffer.NoIncrement(l.dialect.method)
 	}
@@ -104,7 +103,7 @@ func (l *sight) lookAtFolder() error {
 	if l.nonces, err = readNonces(s.dataDir); err != nil {
 		return err
 	}
-	first, err := firstLSN(s.redoDir())
+	first, err := l.firstLSN()
 	l.facts.Position = coffer.Position{
 		Lineage: coffer.Lineage{FirstLSN: first}, ServerID: s.id(),
 		To: s.lsn, Last: s.lsn, GTID: s.gtid,
@@ -112,6 +111,14 @@ func (l *sight) lookAtFolder() error {
 		LowerCase: s.lowerCase,
 	}
 	return err
+}
+
+// firstLSN is where the server's redo log began; MySQL's does not show it.
+func (l *sight) firstLSN() (uint64, error) {
+	if l.server.product != "mariadb" {
+		return 0, nil
+	}
+	return firstLSN(l.server.redoDir())
 }
 
 // findTool finds the backup tool and compares it with the server.
@@ -128,6 +135,10 @@ func (e *Engine) findTool(ctx context.Context, l *sight) (err error) {
 	l.facts.ToolVer = line
 	s := l.server.version
 	switch {
+	case d.percona && !covers(v, s):
+		return coffer.E(coffer.KindUnprocessable, op, "%s is made for MySQL %s, the server is %s", l.facts.Tool, v, s).
+			WithHint("install an %s of the server's series that is as new as the server: before it is, its backups may be damaged", d.program)
+	case d.percona:
 	case v[0] < s[0] || v[0] == s[0] && (v[1] < s[1] || v[1] == s[1] && v[2] < s[2]):
 		return coffer.E(coffer.KindUnprocessable, op, "%s is %s, older than the server's %s", l.facts.Tool, v, s).
 			WithHint("install the %s of version %s", d.program, s)

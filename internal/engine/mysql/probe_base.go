@@ -26,7 +26,7 @@ func (c *client) checkBase(ctx context.Context, l sight, base engine.Base) error
 		return refuse("its position is not known")
 	case !hasNonce(l.nonces, was.Lineage.Nonce):
 		return refuse("the data folder has no trace of it: the folder is another one, or was put back to an earlier state")
-	case now.Lineage.FirstLSN == 0:
+	case now.Lineage.FirstLSN == 0 && !l.dialect.percona:
 		return refuse("the server's redo log is of a kind that does not show where it began")
 	case now.Lineage.FirstLSN != was.Lineage.FirstLSN:
 		return refuse("the server's redo log began at LSN %d, the parent's at %d: the data folder was restored, or its log was made anew",
@@ -43,6 +43,9 @@ func (c *client) checkBase(ctx context.Context, l sight, base engine.Base) error
 	}
 	if _, err := parseSummary(base.Summary); err != nil {
 		return err
+	}
+	if l.dialect.percona {
+		return c.checkMySQLBinlog(ctx, l, was)
 	}
 	if l.server.logBin {
 		return c.checkBinlog(ctx, l, was)
@@ -63,7 +66,11 @@ func sameShape(was, now coffer.Position) error {
 	before, err1 := parseVersion(was.ServerVersion)
 	after, err2 := parseVersion(now.ServerVersion)
 	if err1 == nil && err2 == nil && before.series() != after.series() {
-		return refuse("the server was MariaDB %s and is %s", before.series(), after.series())
+		product := "MySQL"
+		if strings.Contains(now.ServerVersion, "MariaDB") {
+			product = "MariaDB"
+		}
+		return refuse("the server was %s %s and is %s", product, before.series(), after.series())
 	}
 	return nil
 }

@@ -17,6 +17,9 @@ import (
 // plugin and read the key file that a stored stream asks for. A dump is plain, so
 // it is only told which of its tables insist on encryption.
 func (c *client) checkEncryption(ctx context.Context, l *sight) error {
+	if l.dialect.percona {
+		return c.checkMySQL(ctx, l.server)
+	}
 	var plugin string
 	err := c.db.QueryRowContext(ctx, `SELECT PLUGIN_NAME FROM information_schema.PLUGINS
 		WHERE PLUGIN_TYPE = 'ENCRYPTION' AND PLUGIN_STATUS = 'ACTIVE' LIMIT 1`).Scan(&plugin)

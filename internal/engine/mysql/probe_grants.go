@@ -29,7 +29,7 @@ func (c *client) checkGrants(ctx context.Context, l *sight) error {
 		return coffer.E(coffer.KindUnprocessable, "check the account's rights", "%s lacks %s on *.*", c.login.user, list).
 			WithHint("GRANT %s ON *.* TO the account that the credentials file names", list)
 	}
-	if l.dialect.method != engine.MySQLDump && !held["ALL PRIVILEGES"] && !held["SUPER"] {
+	if !l.dialect.percona && l.dialect.method != engine.MySQLDump && !held["ALL PRIVILEGES"] && !held["SUPER"] {
 		l.warn("without SUPER the tool cannot ask for a checkpoint: increments of a quiet server are larger than they need to be")
 	}
 	return nil

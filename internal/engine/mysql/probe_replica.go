@@ -17,6 +17,9 @@ import (
 // lookAtSources finds out whom the server follows. An account that may not ask is
 // told of it only where there is something to ask for.
 func (c *client) lookAtSources(ctx context.Context, l *sight) error {
+	if l.server.product != "mariadb" {
+		return nil
+	}
 	rows, err := c.db.QueryContext(ctx, `SHOW ALL SLAVES STATUS`)
 	var refused *driver.MySQLError
 	if errors.As(err, &refused) && refused.Number == 1227 {

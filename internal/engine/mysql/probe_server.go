@@ -34,6 +34,7 @@ type server struct {
 	lowerCase                                              int
 	logBin                                                 bool
 	gtid, gtidState                                        string
+	gtidMode                                               string // MySQL
 }
 
 // id joins the two things by which a server can be told from another.
@@ -103,20 +104,37 @@ func advice(err error, user string) string {
 
 // ask reads the server's variables and its present position.
 func (c *client) ask(ctx context.Context) (s server, err error) {
-	err = c.db.QueryRowContext(ctx, `SELECT @@version, @@server_id, @@server_uid, @@datadir,
+	var comment string
+	if err := c.db.QueryRowContext(ctx, `SELECT @@version, @@version_comment`).Scan(&s.versionText, &comment); err != nil {
+		return s, c.failed(ctx, err)
+	}
+	if s.version, err = parseVersion(s.versionText); err != nil {
+		return s, err
+	}
+	switch {
+	case strings.Contains(s.versionText, "MariaDB"):
+		s.product = "mariadb"
+		s, err = c.askMariaDB(ctx, s)
+	case strings.Contains(comment, "Percona"):
+		s.product = "percona"
+		s, err = c.askMySQL(ctx, s)
+	default:
+		s.product = "mysql"
+		s, err = c.askMySQL(ctx, s)
+	}
+	s.dataDir = filepath.Clean(s.dataDir)
+	return s, err
+}
+
+// askMariaDB is ask for MariaDB.
+func (c *client) askMariaDB(ctx context.Context, s server) (server, error) {
+	err := c.db.QueryRowContext(ctx, `SELECT @@server_id, @@server_uid, @@datadir,
 		@@innodb_log_group_home_dir, @@innodb_data_file_path, @@innodb_page_size, @@innodb_undo_tablespaces,
 		@@innodb_log_file_size, @@lower_case_table_names, @@log_bin, COALESCE(@@gtid_binlog_pos, ''), COALESCE(@@gtid_binlog_state, '')`).
-		Scan(&s.versionText, &s.serverID, &s.uid, &s.dataDir, &s.redoGroup, &s.dataFilePath, &s.pageSize,
+		Scan(&s.serverID, &s.uid, &s.dataDir, &s.redoGroup, &s.dataFilePath, &s.pageSize,
 			&s.undoSpaces, &s.redoBytes, &s.lowerCase, &s.logBin, &s.gtid, &s.gtidState)
 	if err != nil {
 		return s, c.failed(ctx, err)
-	}
-	if strings.Contains(s.versionText, "MariaDB") {
-		s.product = "mariadb"
-	}
-	s.dataDir = filepath.Clean(s.dataDir)
-	if s.version, err = parseVersion(s.versionText); err != nil {
-		return s, err
 	}
 	var name string
 	err = c.db.QueryRowContext(ctx, `SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'`).Scan(&name, &s.lsn)
@@ -157,9 +175,17 @@ func (c *client) binlogs(ctx context.Context, s server) (logs []binlog, err erro
 		return nil, c.failed(ctx, err)
 	}
 	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, c.failed(ctx, err)
+	}
 	for rows.Next() {
 		var l binlog
-		if err := rows.Scan(&l.file, &l.size); err != nil {
+		values := []any{&l.file, &l.size}
+		for range names[min(2, len(names)):] { // MySQL 8 adds whether it is encrypted
+			values = append(values, new(string))
+		}
+		if err := rows.Scan(values...); err != nil {
 			return nil, c.failed(ctx, err)
 		}
 		logs = append(logs, l)
@@ -168,8 +194,8 @@ func (c *client) binlogs(ctx context.Context, s server) (logs []binlog, err erro
 }
 
 // tableIDs is InnoDB's table id of every tablespace with one table.
-func (c *client) tableIDs(ctx context.Context) (map[uint32]uint64, error) {
-	rows, err := c.db.QueryContext(ctx, `SELECT SPACE, TABLE_ID FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0`)
+func (c *client) tableIDs(ctx context.Context, s server) (map[uint32]uint64, error) {
+	rows, err := c.db.QueryContext(ctx, `SELECT SPACE, TABLE_ID FROM `+s.innodbView("TABLES")+` WHERE SPACE > 0`)
 	if err != nil {
 		return nil, c.failed(ctx, err)
 	}

@@ -18,8 +18,16 @@ import (
 
 // restoreEnv is what a restore needs beside its target and its layers.
 type restoreEnv struct {
-	Backup string            // path of mariadb-backup
-	Log    func(line string) // told every line of the tool; may be nil
+	Backup  string            // path of the tool
+	Dialect dialect           // its own; the zero one is mariadb-backup's
+	Log     func(line string) // told every line of the tool; may be nil
+}
+
+func (e restoreEnv) dialect() dialect {
+	if e.Dialect.prepare == nil {
+		return dialectOf(engine.MariaBackup)
+	}
+	return e.Dialect
 }
 
 // incompleteMarker stands in the target while it must not be used: the first
@@ -96,11 +104,11 @@ func (r *restorer) run(ctx context.Context, layers []engine.Layer) error {
 	if err := r.extract(ctx, r.root, layers[0], nil); err != nil {
 		return coffer.Wrap("unpack backup "+string(layers[0].Backup()), err)
 	}
-	if err := r.prepare(ctx, "", layers[0]); err != nil {
+	if err := r.prepare(ctx, "", layers[0], len(layers) == 1); err != nil {
 		return coffer.Wrap("prepare backup "+string(layers[0].Backup()), err)
 	}
 	for i, l := range layers[1:] {
-		if err := r.increment(ctx, l, layers[i].Position()); err != nil {
+		if err := r.increment(ctx, l, layers[i].Position(), i+2 == len(layers)); err != nil {
 			return coffer.Wrap("apply backup "+string(l.Backup()), err)
 		}
 	}
@@ -109,7 +117,7 @@ func (r *restorer) run(ctx context.Context, layers []engine.Layer) error {
 
 // increment applies one layer. Its files stand beside the target, so that the tool
 // can move them, and are gone afterwards.
-func (r *restorer) increment(ctx context.Context, l engine.Layer, parent coffer.Position) (err error) {
+func (r *restorer) increment(ctx context.Context, l engine.Layer, parent coffer.Position, last bool) (err error) {
 	dir, err := os.MkdirTemp(filepath.Dir(r.target.Dir), r.scratch())
 	if err != nil {
 		return err
@@ -127,7 +135,7 @@ func (r *restorer) increment(ctx context.Context, l engine.Layer, parent coffer.
 	if err := r.extract(ctx, root, l, &parent); err != nil {
 		return err
 	}
-	return r.prepare(ctx, dir, l)
+	return r.prepare(ctx, dir, l, last)
 }
 
 // scratch is how the names of the folders for increments begin.
@@ -166,7 +174,7 @@ func (r *restorer) extract(ctx context.Context, root *os.Root, l engine.Layer, p
 	if err := checkCheckpoints(root, l.Position(), parent); err != nil {
 		return err
 	}
-	if err := disarm(root); err != nil {
+	if err := disarm(root, r.env.dialect()); err != nil {
 		return err
 	}
 	return r.own(root)

@@ -1,9 +1,11 @@
 package mysql
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -18,8 +20,8 @@ import (
 // .ren files, and takes options from backup-my.cnf. So before it runs, every name
 // is checked, and its options are reduced to those that we know to be harmless.
 
-// disarm checks an extracted layer, or makes it harmless.
-func disarm(root *os.Root) error {
+// disarm checks an extracted layer of a tool, or makes it harmless.
+func disarm(root *os.Root, d dialect) error {
 	err := fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -37,7 +39,7 @@ func disarm(root *os.Root) error {
 				return err
 			}
 			return coffer.Wrap("file "+name, xbstream.CheckPath(strings.TrimSpace(string(b))))
-		case ".qp", ".xbcrypt":
+		case ".qp", ".xbcrypt", ".lz4":
 			return coffer.E(coffer.KindUnsupported, "file "+name, "compressed or encrypted by the tool: it cannot be restored here")
 		}
 		return nil
@@ -45,7 +47,7 @@ func disarm(root *os.Root) error {
 	if err != nil {
 		return coffer.Wrap("check what was unpacked", err)
 	}
-	options, err := safeOptions(root)
+	options, err := safeOptions(root, d)
 	if err != nil {
 		return err
 	}
@@ -70,9 +72,10 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 }
 
 // optionForms are the options of backup-my.cnf that are taken over, and what their
-// values may look like: "n" a number, "w" a word.
-func optionForms() map[string]string {
-	return map[string]string{
+// values may look like: "n" a number, "w" a word, "s" a switch. Those of Percona's tools
+// are for their prepare alone.
+func optionForms(percona bool) map[string]string {
+	forms := map[string]string{
 		"innodb_checksum_algorithm": "w",
 		"innodb_log_file_size":      "n",
 		"innodb_page_size":          "n",
@@ -80,18 +83,28 @@ func optionForms() map[string]string {
 		"innodb_compression_level":  "n",
 		"lower_case_table_names":    "n",
 	}
+	if percona {
+		maps.Copy(forms, map[string]string{
+			"innodb_log_checksums": "s", "innodb_log_checksum_algorithm": "w", "innodb_fast_checksum": "w",
+			"innodb_log_files_in_group": "n", "innodb_log_block_size": "n", "redo_log_version": "n", "server_id": "n",
+		})
+	}
+	return forms
 }
+
+// perconaMark begins the options of data that no server of MariaDB's must be started on.
+const perconaMark = "# These are the data of MySQL or Percona Server.\n"
 
 // folderOptions gives the options of an extracted or restored folder's
 // backup-my.cnf, as an allow-list lets them pass. The files of the system
 // tablespace lose their folders: they are in the data folder now.
-func folderOptions(root *os.Root) (map[string]string, error) {
+func folderOptions(root *os.Root, percona bool) (map[string]string, error) {
 	b, err := readSmall(root, optionsFile)
 	if err != nil {
 		return nil, err
 	}
 	pairs, options := parsePairs(b), make(map[string]string)
-	for key, form := range optionForms() {
+	for key, form := range optionForms(percona) {
 		if value, ok := pairs[key]; ok {
 			if !matches(form, value) {
 				return nil, coffer.E(coffer.KindCorrupt, "file "+optionsFile, "%s is %q", key, value)
@@ -122,15 +135,18 @@ func folderOptions(root *os.Root) (map[string]string, error) {
 
 func matches(form, value string) bool {
 	letters := "0123456789"
-	if form == "w" {
+	switch form {
+	case "w":
 		letters += "abcdefghijklmnopqrstuvwxyz_"
+	case "s":
+		return value == "0" || value == "1" || value == "ON" || value == "OFF"
 	}
 	return value != "" && len(value) <= 32 && strings.Trim(value, letters) == ""
 }
 
 // safeOptions is the backup-my.cnf that the tool gets to see.
-func safeOptions(root *os.Root) ([]byte, error) {
-	options, err := folderOptions(root)
+func safeOptions(root *os.Root, d dialect) ([]byte, error) {
+	options, err := folderOptions(root, d.percona)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +155,11 @@ func safeOptions(root *os.Root) ([]byte, error) {
 		lines = append(lines, fmt.Sprintf("%s=%s\n", key, value))
 	}
 	slices.Sort(lines)
-	return []byte("[mysqld]\n" + strings.Join(lines, "") + "innodb_undo_directory=./\n"), nil
+	mark := ""
+	if d.percona {
+		mark = perconaMark
+	}
+	return []byte(mark + "[mysqld]\n" + strings.Join(lines, "") + "innodb_undo_directory=./\n"), nil
 }
 
 // serverOptions are the options that a server needs to start on the restored
@@ -151,7 +171,11 @@ func serverOptions(dir string) (map[string]string, error) {
 		return nil, coffer.Wrap("read the restored server's options", err)
 	}
 	defer root.Close()
-	options, err := folderOptions(root)
+	if b, err := readSmall(root, optionsFile); err == nil && bytes.HasPrefix(b, []byte(perconaMark)) {
+		return nil, coffer.E(coffer.KindUnsupported, "read the restored server's options", "the data are of MySQL or Percona Server, which are not run here").
+			WithHint("restore into a folder, and start the server that was backed up on it: coffer restore ID --to DIR")
+	}
+	options, err := folderOptions(root, false)
 	if err != nil {
 		return nil, coffer.Wrap("read the restored server's options", err)
 	}

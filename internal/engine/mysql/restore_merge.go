@@ -31,13 +31,13 @@ func (r *restorer) merge(ctx context.Context, chain []engine.Layer, p *layers.Pl
 	if err := r.root.WriteFile(checkpointsFile, []byte(text), 0o600); err != nil {
 		return err
 	}
-	if err := disarm(r.root); err != nil {
+	if err := disarm(r.root, r.env.dialect()); err != nil {
 		return err
 	}
 	if err := r.own(r.root); err != nil {
 		return err
 	}
-	return r.prepare(ctx, "", last)
+	return r.prepare(ctx, "", last, true)
 }
 
 // create makes one output file below the target.

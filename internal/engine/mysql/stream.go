@@ -50,16 +50,17 @@ type stream struct {
 	plain int64 // bytes passed on
 	err   error // sticky
 
-	open   map[string]*streamFile
-	blocks map[string]meta // of a delta to come, by its name: what its .meta says
-	seen   nameSet         // finished files, by hash
-	parts  layer           // the tablespaces of this backup and what DDL did to them
-	final  map[string]part // the same by their names in the end; finish fills it
-	know   streamKnown
-	parent chain // base.Summary, read
-	bad    error // why it could not be
-	stock  bool  // refuse what only a merge restores
-	again  bool  // the stream is a stored one: it is read for its index alone
+	open    map[string]*streamFile
+	blocks  map[string]meta // of a delta to come, by its name: what its .meta says
+	seen    nameSet         // finished files, by hash
+	parts   layer           // the tablespaces of this backup and what DDL did to them
+	final   map[string]part // the same by their names in the end; finish fills it
+	know    streamKnown
+	parent  chain   // base.Summary, read
+	bad     error   // why it could not be
+	stock   bool    // refuse what only a merge restores
+	dialect dialect // of the tool
+	again   bool    // the stream is a stored one: it is read for its index alone
 }
 
 const opStream = "follow the backup stream"
@@ -71,7 +72,7 @@ func newStream(out engine.Sink, base engine.Base, asked uint64) *stream {
 	return &stream{
 		out: out, base: base, asked: asked, need: 1, parent: parent, bad: err,
 		open: make(map[string]*streamFile), blocks: make(map[string]meta), seen: newNameSet(),
-		parts: newLayer(base.Full()), know: streamKnown{innodb: newNameSet(), partitions: newNameSet()},
+		dialect: dialectOf(engine.MariaBackup), parts: newLayer(base.Full()), know: streamKnown{innodb: newNameSet(), partitions: newNameSet()},
 	}
 }
 
@@ -109,6 +110,9 @@ func (s *stream) header(p []byte) (int, error) {
 
 // begin acts on a chunk whose header is in s.head.
 func (s *stream) begin(c xbstream.Chunk) error {
+	if c.Type == xbstream.Seek {
+		return unsupportedChunk(c)
+	}
 	if err := s.order.Add(c); err != nil {
 		return err
 	}
@@ -120,8 +124,14 @@ func (s *stream) begin(c xbstream.Chunk) error {
 	case xbstream.Rename, xbstream.Remove:
 		return s.command(c)
 	}
-	return coffer.E(coffer.KindUnsupported, "file "+c.Path, "the tool sent a chunk of type %q", byte(c.Type)).
-		WithHint("this version of the tool is not supported")
+	return unsupportedChunk(c)
+}
+
+// unsupportedChunk refuses a file with holes: an S of MariaDB's tool is an offset, of
+// Percona's it has a map of them, and neither has a place in the index.
+func unsupportedChunk(c xbstream.Chunk) error {
+	return coffer.E(coffer.KindUnsupported, "file "+c.Path, "the tool sent a chunk of type %q: a file with holes", byte(c.Type)).
+		WithHint("rebuild a table that the server compresses page by page without COMPRESSION; else this version of the tool is not supported")
 }
 
 func (s *stream) beginData(c xbstream.Chunk) error {

@@ -163,6 +163,9 @@ func (f *streamFile) wholePages() *spacePages {
 
 // describe fills in what a tablespace's first page says.
 func (f *streamFile) describe(e *engine.Entry) {
+	if f.plain {
+		return
+	}
 	if f.kind == engine.KindDelta {
 		if f.pages == nil || !f.pages.whole() {
 			return

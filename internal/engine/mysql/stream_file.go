@@ -39,6 +39,7 @@ type streamFile struct {
 	held   bool   // nothing of it is passed on before its end
 	body   []byte // the first bytes, or the whole content
 	pages  *deltaPages
+	plain  bool // its pages are not read: they are of a kind that no merge here knows
 }
 
 // fileOf gives the file that a chunk belongs to, begun by its first chunk.
@@ -67,7 +68,8 @@ func (s *stream) fileOf(c xbstream.Chunk) (*streamFile, error) {
 	case engine.KindMeta, engine.KindRen, engine.KindDel:
 		f.limit, f.inline = maxControl, true
 	}
-	if f.kind == engine.KindDelta {
+	f.plain = s.dialect.percona
+	if f.kind == engine.KindDelta && !f.plain {
 		base := strings.TrimSuffix(f.name, ".delta")
 		f.pages = s.deltaOf(base)
 		delete(s.blocks, base)
@@ -197,9 +199,14 @@ func isSystem(name string) bool {
 	return strings.HasPrefix(name, "ibdata") && !strings.Contains(name, "/")
 }
 
-// isUndo tells an undo tablespace: the server names them itself.
+// isUndo tells an undo tablespace: the server names them itself, but for those that
+// were made by CREATE UNDO TABLESPACE.
 func isUndo(name string) bool {
+	if path.Ext(name) == ".ibu" {
+		return true
+	}
 	n, ok := strings.CutPrefix(name, "undo")
+	n = strings.TrimPrefix(n, "_")
 	return ok && len(n) == 3 && strings.Trim(n, "0123456789") == ""
 }
 

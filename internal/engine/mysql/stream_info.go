@@ -55,7 +55,7 @@ func (s *stream) learn(f *streamFile) error {
 		s.know.options = f.body
 	case binlogFile:
 		s.know.binlog = f.body
-	case redoFile:
+	case s.dialect.redo:
 		s.know.redo = f.body
 	case slaveFile:
 		s.know.slave = f.body
@@ -84,7 +84,7 @@ func (s *stream) finish() (streamInfo, error) {
 		return streamInfo{}, err
 	}
 	for name, got := range map[string]bool{
-		checkpointsFile: s.know.checkpoints != nil, redoFile: s.know.redo != nil,
+		checkpointsFile: s.know.checkpoints != nil, s.dialect.redo: s.know.redo != nil,
 		infoFile: s.know.info != nil, optionsFile: s.know.options != nil,
 	} {
 		if !got {
@@ -93,7 +93,7 @@ func (s *stream) finish() (streamInfo, error) {
 	}
 	info := streamInfo{
 		From: s.know.checkpoints.from, To: s.know.checkpoints.to, Last: s.know.checkpoints.last,
-		Plain: s.plain, Links: s.know.links, Slave: s.know.slave, PageLists: !s.know.unlisted,
+		Plain: s.plain, Links: s.know.links, Slave: s.know.slave, PageLists: !s.know.unlisted && !s.dialect.percona,
 	}
 	if err := info.fill(&s.know); err != nil {
 		return streamInfo{}, err
@@ -210,7 +210,7 @@ func (i *streamInfo) binlog(own []byte, info string) error {
 	if err != nil {
 		return coffer.E(coffer.KindTool, "file "+binlogFile, "no position: %q", offset)
 	}
-	i.BinlogFile, i.BinlogOffset, i.GTID = name, n, gtid
+	i.BinlogFile, i.BinlogOffset, i.GTID = name, n, strings.Join(strings.Fields(gtid), "")
 	return nil
 }
 
@@ -222,7 +222,7 @@ func (s *stream) checkSystem(i streamInfo) error {
 		return err
 	}
 	for n := range i.UndoSpaces {
-		names = append(names, undoName(n+1))
+		names = append(names, s.dialect.undo(n+1))
 	}
 	for _, name := range names {
 		whole, delta := s.seen.has(name), s.seen.has(name+".delta") && s.seen.has(name+".meta")

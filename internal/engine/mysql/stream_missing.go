@@ -67,12 +67,18 @@ func (s *stream) missing(ibd string) bool {
 	return !ok && s.know.defined(space)
 }
 
+// overtaken is the failure of a backup that lost a table over DDL: nothing is wrong with
+// the server, the tool or the store, and another try may well be good.
+func overtaken(op, format string, args ...any) *coffer.Error {
+	return coffer.E(coffer.KindUnavailable, op, format, args...).
+		WithHint("DDL ran meanwhile: take the backup again; if that happens often, at a time when less DDL runs")
+}
+
 // checkDropped refuses a backup that says of an existing table that it was dropped.
 func (s *stream) checkDropped() error {
 	for _, name := range s.parts.sorted(engine.KindDel) {
 		if space := strings.TrimSuffix(name, ".del"); s.missing(space) {
-			return coffer.E(coffer.KindTool, "look for lost tables", "table %s was discarded while the backup ran, and is not in it", space).
-				WithHint("take the backup again")
+			return overtaken("look for lost tables", "table %s was discarded while the backup ran, and is not in it", space)
 		}
 	}
 	return nil

@@ -70,8 +70,15 @@ func (e *Engine) checkTable(o engine.TableOrder, chain []engine.Layer) error {
 		return coffer.E(coffer.KindUnsupported, "look at the backup", "it is a dump, in which a table has no place of its own").
 			WithHint("restore its database with --database, or read the dump: coffer backup show --recipe")
 	}
-	if err := checkLayers(chain); err != nil || len(chain) == 1 {
+	if err := checkLayers(chain); err != nil {
 		return err
+	}
+	if dialectOfLayer(e.cfg.Method, chain[0].Position().ServerVersion).percona {
+		return coffer.E(coffer.KindUnsupported, "look at the backup", "it is of MySQL or Percona Server, and one table is taken out of a MariaDB's only").
+			WithHint("restore all of it into a new server and take the table from there")
+	}
+	if len(chain) == 1 {
+		return nil
 	}
 	positions := make([]coffer.Position, len(chain))
 	for i, l := range chain {
@@ -202,13 +209,13 @@ func (t *tableRun) take(ctx context.Context) error {
 	if err := t.root.WriteFile(checkpointsFile, full.Bytes(), 0o600); err != nil {
 		return err
 	}
-	if err := disarm(t.root); err != nil {
+	if err := disarm(t.root, t.env.dialect()); err != nil {
 		return err
 	}
 	if err := t.own(t.root); err != nil {
 		return err
 	}
-	return t.prepare(ctx, "", last)
+	return t.prepare(ctx, "", last, true)
 }
 
 // serverArgs keep the server small; who connects to it is not asked for an account,

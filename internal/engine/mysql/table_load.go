@@ -179,7 +179,7 @@ func (l *tableLoad) session(ctx context.Context, text io.Reader) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.close()) }()
-	options, err := dir.writeOptions(l.client.login.options(""))
+	options, err := dir.writeOptions(l.client.login.options("", backupProgram))
 	if err != nil {
 		return err
 	}
