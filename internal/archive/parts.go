@@ -39,6 +39,7 @@ type partWriter struct {
 	chunks  [][]byte
 	fill    int64 // bytes in chunks
 	target  int64 // of the part being filled; 0 is none
+	unit    int64 // of the newest chunk, if its part did not end with it
 }
 
 // volume is one object on its way.
@@ -91,7 +92,8 @@ func (w *partWriter) room() error {
 	if last := len(w.chunks) - 1; last >= 0 && len(w.chunks[last]) < cap(w.chunks[last]) {
 		return nil
 	}
-	c, err := w.pool.get(w.ctx, min(chunkSize, w.target-w.fill))
+	w.unit = min(chunkSize, max(firstChunk, 4*w.unit))
+	c, err := w.pool.get(w.ctx, min(w.unit, w.target-w.fill))
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,12 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// chunkSize is the unit in which memory is asked for and used again.
-const chunkSize = 1 << 20
+// chunkSize is the unit in which memory is asked for and used again. The first chunks
+// of a stream are shorter, for a small archive needs little.
+const (
+	chunkSize  = 1 << 20
+	firstChunk = 16 << 10
+)
 
 // pool bounds the bytes in flight and keeps full-sized chunks for the next part.
 type pool struct {

@@ -77,7 +77,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 			return n, err
 		}
 		room := min(FrameSize-len(w.cur.plain), len(p)-n)
-		w.cur.plain = append(w.cur.plain, p[n:n+room]...)
+		w.cur.plain = append(grow(w.cur.plain, room), p[n:n+room]...)
 		n += room
 		if len(w.cur.plain) == FrameSize {
 			w.send()
@@ -93,14 +93,24 @@ func (w *Writer) take() error {
 	}
 	select {
 	case w.cur = <-w.free:
-		if w.cur.plain == nil {
-			w.cur.plain = make([]byte, 0, FrameSize)
-		}
 		w.cur.plain = w.cur.plain[:0]
 		return nil
 	case <-w.stop:
 		return w.failure()
 	}
+}
+
+// firstBuffer is what a frame's memory begins with: most indexes, and the streams of
+// small databases, never fill a frame.
+const firstBuffer = 16 << 10
+
+// grow makes room for n more bytes of a frame, which has no more than FrameSize.
+func grow(b []byte, n int) []byte {
+	need := len(b) + n
+	if need <= cap(b) {
+		return b
+	}
+	return append(make([]byte, 0, min(FrameSize, max(firstBuffer, need, 4*cap(b)))), b...)
 }
 
 // send passes the frame on. Both channels have room for every job there is.
