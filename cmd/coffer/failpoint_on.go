@@ -81,6 +81,7 @@ func tuneTasks(t *taskmanager.Timings) {
 	timing("deadline", &t.Deadline)
 	timing("grace", &t.Grace)
 	timing("sweep", &t.Sweep)
+	timing("shorten", &t.Shorten)
 }
 
 // failpointStore names a step before and after each change of the store:

@@ -170,7 +170,8 @@ func (p *parts) manage(s settings, boot string) *taskmanager.TaskManager {
 	t := &taskmanager.TaskManager{
 		ID: id, Boot: boot, Records: p.db, Bus: p.bus, Stores: p.stores, Settler: p.settler,
 		Keys: p.ring, Trove: p.stores, Log: s.Log, Now: clock, Dead: dead,
-		Caps: taskmanager.Caps{Host: c.MaxJobsPerHost, Store: c.MaxJobsPerStore, Fleet: c.MaxJobs},
+		Caps:   taskmanager.Caps{Host: c.MaxJobsPerHost, Store: c.MaxJobsPerStore, Fleet: c.MaxJobs},
+		Chains: taskmanager.Chains{MaxLinks: c.MaxLinks, Quota: s.Config.API.Quota},
 	}
 	t.Timings.MaxQueue = c.MaxQueue
 	tuneTasks(&t.Timings)

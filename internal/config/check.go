@@ -227,11 +227,14 @@ func (r *reader) keys(role Role) {
 func (r *reader) numbers() {
 	for key, n := range map[string]int{
 		"taskmanager.max_jobs": r.c.TaskManager.MaxJobs, "taskmanager.max_jobs_per_host": r.c.TaskManager.MaxJobsPerHost,
-		"taskmanager.max_jobs_per_store": r.c.TaskManager.MaxJobsPerStore,
+		"taskmanager.max_jobs_per_store": r.c.TaskManager.MaxJobsPerStore, "taskmanager.max_links": r.c.TaskManager.MaxLinks,
 	} {
 		if n < 0 {
 			r.problem(key, "it is below 0", "0 is no bound")
 		}
+	}
+	if r.c.TaskManager.MaxLinks == 1 {
+		r.problem("taskmanager.max_links", "a chain of 1 has no increment", "it is 2 or more; 0 is no bound")
 	}
 	if n := r.c.Conductor.Workers; n < 1 || n > 64 {
 		r.problem("conductor.workers", "it is not within 1 and 64", "")

@@ -74,6 +74,7 @@ type TaskManager struct {
 	MaxJobs         int           `toml:"max_jobs"`
 	MaxJobsPerHost  int           `toml:"max_jobs_per_host"`
 	MaxJobsPerStore int           `toml:"max_jobs_per_store"`
+	MaxLinks        int           `toml:"max_links"` // a chain of so many backups is joined into a full
 }
 
 // Conductor is how much one conductor does at once.

@@ -15,6 +15,7 @@ type NewSynthesis struct {
 	Name    string          // "" is the link's
 	Key     string          // the Idempotency-Key; "" is none
 	Quota   int             // backups of the project; below 0 is no limit
+	Events  []coffer.Event  // the first of its diary
 	Now     time.Time
 }
 
@@ -74,10 +75,34 @@ func insertSynthesis(c conn, id coffer.BackupID, n NewSynthesis) error {
 		micros(b.Created.Add(JustBehind)), micros(n.Now)); err != nil {
 		return err
 	}
-	return insertJob(c, coffer.Job{
-		ID: coffer.JobID(id), Kind: coffer.JobBackup, Project: b.Project, Instance: b.Instance, Backup: id, Created: n.Now,
+	job := coffer.JobID(id)
+	if err := insertJob(c, coffer.Job{
+		ID: job, Kind: coffer.JobBackup, Project: b.Project, Instance: b.Instance, Backup: id, Created: n.Now,
 		Spec: coffer.Spec{Synthesize: b.ID},
-	})
+	}); err != nil || len(n.Events) == 0 {
+		return err
+	}
+	rows := &bundle{}
+	last := lastEvent(rows, job, c)
+	if err := c.together(rows); err != nil {
+		return err
+	}
+	rows = &bundle{}
+	if err := addEvents(rows, job, last, n.Events, n.Now); err != nil {
+		return err
+	}
+	return c.together(rows)
+}
+
+// LongChains lists, by id from after on, the newest backups of their instances whose
+// chains have links backups or more: those that the next increment would stand on.
+func (d *DB) LongChains(ctx context.Context, links int, after coffer.BackupID, limit int) ([]coffer.Backup, error) {
+	out, err := many(d.reading(ctx), scanBackup, `SELECT `+backupCols+` FROM backups
+		WHERE depth >= ? AND parent <> '' AND state = ? AND deleted = 0 AND deleting = 0 AND id > ?
+		AND NOT EXISTS (SELECT 1 FROM backups AS later WHERE later.instance = backups.instance AND later.state = ?
+			AND later.ended > backups.ended AND later.deleted = 0 AND later.deleting = 0 AND later.origin = '' AND later.method <> ?)
+		ORDER BY id LIMIT ?`, links-1, coffer.Completed, after, coffer.Completed, coffer.MySQLDump, page(limit, MaxPage))
+	return out, coffer.Wrap("list long chains", err)
 }
 
 // joinable refuses a chain that no full can be made of, before anybody begins.

@@ -62,6 +62,8 @@ type Records interface {
 	Places(context.Context) ([]records.Place, error)
 	FailedBackups(ctx context.Context, after coffer.BackupID, limit int) ([]coffer.Backup, error)
 	Swept(context.Context, coffer.BackupID) error
+	LongChains(ctx context.Context, links int, after coffer.BackupID, limit int) ([]coffer.Backup, error)
+	CreateSynthesis(context.Context, records.NewSynthesis) (coffer.Backup, error)
 	Prune(ctx context.Context, before time.Time) (int, error)
 	PruneJoins(ctx context.Context, before time.Time) (int, error)
 }
@@ -83,6 +85,8 @@ type Timings struct {
 	Grace    time.Duration // between two listings that must agree [5 min]
 	Prune    time.Duration // how often the records are pruned [1 h]
 	Keep     time.Duration // what has been over for so long is pruned [90 days]
+	Shorten  time.Duration // how often long chains are looked for [1 min]
+	Rejoin   time.Duration // pause after a chain could not be joined, four times that after the next [5 min]
 	MaxQueue time.Duration // an intent that this process saw nobody take for so long FAILS [24 h]
 }
 
@@ -100,6 +104,7 @@ type TaskManager struct {
 	Now     func() time.Time
 	Timings Timings
 	Caps    Caps
+	Chains  Chains
 	// Dead is extra proof that a runner is gone: a lock that this process holds. It
 	// is for a control plane that is one process; with others beside it, nil.
 	Dead func(coffer.Runner) bool
@@ -117,6 +122,9 @@ type TaskManager struct {
 	seen     map[string]time.Time          // when each orphan was first listed
 	gone     map[coffer.BackupID]time.Time // when each dead backup's runner was first found replaced
 	turns    uint64                        // the sweeps' counter as it was last seen
+
+	joining sync.Mutex                   // guards failing
+	failing map[coffer.BackupID]*failing // by the chain's full
 
 	mu   sync.Mutex
 	own  map[coffer.JobID]context.CancelFunc // jobs that run here
@@ -138,6 +146,7 @@ func (t *TaskManager) Run(ctx context.Context, ready func()) error {
 	g.Go(func() error { return t.every(ctx, t.Timings.Rescue, "observe running jobs", t.Rescue) })
 	g.Go(func() error { return t.every(ctx, t.Timings.Sweep, "sweep the stores", t.sweepInTurn) })
 	g.Go(func() error { return t.every(ctx, t.Timings.Prune, "prune the records", t.prune) })
+	g.Go(func() error { return t.every(ctx, t.Timings.Shorten, "join long chains", t.shorten) })
 	return g.Wait()
 }
 
@@ -156,12 +165,15 @@ func (t *TaskManager) init() {
 	def(&t.Timings.Sweep, 5*time.Minute)
 	def(&t.Timings.Grace, 5*time.Minute)
 	def(&t.Timings.Prune, time.Hour)
+	def(&t.Timings.Shorten, time.Minute)
+	def(&t.Timings.Rejoin, 5*time.Minute)
 	def(&t.Timings.Keep, 90*24*time.Hour)
 	def(&t.Timings.MaxQueue, 24*time.Hour)
 	if t.own == nil {
 		t.own = map[coffer.JobID]context.CancelFunc{}
 		t.wake = make(chan struct{}, 1)
 		t.seen = map[string]time.Time{}
+		t.failing = map[coffer.BackupID]*failing{}
 		t.gone = map[coffer.BackupID]time.Time{}
 		t.bells = map[coffer.JobID]*bell{}
 		t.served = map[coffer.ProjectID]time.Time{}
