@@ -20,10 +20,11 @@ type dumpMarks struct {
 	begin int64  // where the present line begins
 	line  []byte // its first bytes
 
-	before      string // the line before, if short
+	dashes      bool // the line before is "--"
 	beforeBegin int64
 	body        bool   // inside of DELIMITER
-	first, last string // the first line, and the last that is not empty
+	first       string // the first line
+	last        []byte // the last that is not empty
 
 	sections     []dumpSection
 	binlogFile   string
@@ -70,28 +71,37 @@ func (m *dumpMarks) read(p []byte) {
 			return
 		}
 		m.plain++
-		m.end(string(m.line))
+		m.end()
 		m.line, m.begin = m.line[:0], m.plain
 		p = p[i+1:]
 	}
 }
 
-// end judges a whole line.
-func (m *dumpMarks) end(line string) {
+// end judges a whole line. Nearly all of a dump's lines are rows, and none of them is
+// made a string of.
+func (m *dumpMarks) end() {
+	if len(m.line) > 0 {
+		m.last = append(m.last[:0], m.line...)
+	}
 	if m.first == "" {
-		m.first = line
+		m.first = string(m.line)
 	}
-	if !m.body {
-		m.replicatedRow(line)
+	if !m.body && m.sections[len(m.sections)-1].database == "mysql" {
+		m.replicatedRow(string(m.line))
 	}
-	if line != "" {
-		m.last = line
+	if len(m.line) > 0 && (m.line[0] == '-' || m.line[0] == 'D') {
+		m.mark(string(m.line))
 	}
+	m.dashes, m.beforeBegin = string(m.line) == "--", m.begin
+}
+
+// mark judges a line that may be one of the tool's marks.
+func (m *dumpMarks) mark(line string) {
 	switch {
 	case strings.HasPrefix(line, "DELIMITER "):
 		m.body = line != "DELIMITER ;"
 	case m.body || !strings.HasPrefix(line, "-- "):
-	case m.before == "--" && strings.HasPrefix(line, dumpDatabase):
+	case m.dashes && strings.HasPrefix(line, dumpDatabase):
 		name := strings.TrimSuffix(line[len(dumpDatabase):], "`")
 		m.sections = append(m.sections, dumpSection{strings.ReplaceAll(name, "``", "`"), m.beforeBegin})
 	default:
@@ -102,7 +112,6 @@ func (m *dumpMarks) end(line string) {
 			m.gtid = f[1]
 		}
 	}
-	m.before, m.beforeBegin = line, m.begin
 }
 
 // whole says whether the dump was written to its end.
@@ -110,7 +119,7 @@ func (m *dumpMarks) whole() error {
 	switch {
 	case !strings.HasPrefix(m.first, "/*M!999999") && !strings.HasPrefix(m.first, "-- "):
 		return coffer.E(coffer.KindCorrupt, opDump, "it does not begin as a dump does: %.60q", m.first)
-	case !strings.HasPrefix(m.last, dumpClosing) || len(m.line) > 0:
+	case !bytes.HasPrefix(m.last, []byte(dumpClosing)) || len(m.line) > 0:
 		return coffer.E(coffer.KindCorrupt, opDump, "it ends without the closing line; its last: %.100q", m.last).
 			WithHint("the dump is cut: take the backup again")
 	case len(m.sections) == 1:

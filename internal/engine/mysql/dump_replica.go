@@ -22,9 +22,6 @@ var slavePosInsert = regexp.MustCompile("^INSERT +(?:IGNORE +)?INTO `gtid_slave_
 // replicatedRow reads a line of the dump of the database mysql. Of each domain the
 // row with the largest sub_id counts; the others are about to be deleted.
 func (m *dumpMarks) replicatedRow(line string) {
-	if m.sections[len(m.sections)-1].database != "mysql" {
-		return
-	}
 	if slavePosInsert.MatchString(line) {
 		m.inSlavePos = true
 	}
