@@ -16,13 +16,16 @@ type File interface {
 
 // Options say how a plan is carried out.
 type Options struct {
-	Workers  int                             // files written at a time; 0 is 2
+	Workers  int                             // of Write; 0 is 4
 	Create   func(name string) (File, error) // a new file, its folder made
 	Progress func(n int64)                   // told of bytes that are done; called by several goroutines
 }
 
 const (
 	opWrite = "write the joined layers"
+	// atOnce is how many write where the caller does not say: more than cores, since they
+	// wait for the store and for the disk.
+	atOnce = 4
 	// budget is the memory of all windows together.
 	budget = 48 << 20
 	// A window is what is read of a layer at a time.
@@ -41,7 +44,7 @@ const (
 func (p *Plan) Write(ctx context.Context, opt Options) error {
 	workers := opt.Workers
 	if workers <= 0 {
-		workers = 2
+		workers = atOnce
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
