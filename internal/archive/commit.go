@@ -181,7 +181,7 @@ func (w *Writer) clean(ctx context.Context) error {
 		uploads = append(uploads, w.ixdata.volumes...)
 	}
 	for _, v := range uploads {
-		if v.done {
+		if v.done || v.upload.Token == "" {
 			continue
 		}
 		err := again(ctx, w.o.Retry, "end the upload of "+v.name, func(ctx context.Context) error {

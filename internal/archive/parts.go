@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -13,11 +14,17 @@ import (
 	"github.com/cofferdb/coffer/internal/store"
 )
 
-// maxSending bounds the uploads at a time, for the sake of tiny parts.
-const maxSending = 32
+const (
+	// maxSending bounds the uploads at a time, for the sake of tiny parts.
+	maxSending = 32
+	// maxWhole is the largest volume that is written at once: an upload costs a store
+	// three requests instead of one.
+	maxWhole = 1 << 20
+)
 
 // partWriter cuts one long stream into parts and stores each on its own
-// goroutine, volume by volume. Write is for one goroutine. The context lives as
+// goroutine, volume by volume. A volume's upload begins with its first part; a small
+// one has none. Write is for one goroutine. The context lives as
 // long as the stream: its cause is the first failure of anything in it.
 type partWriter struct {
 	ctx       context.Context
@@ -45,9 +52,10 @@ type partWriter struct {
 // volume is one object on its way.
 type volume struct {
 	name   string
-	upload store.Upload
+	upload store.Upload // without a token where none was begun
 	size   int64
 	parts  []*sent
+	whole  bool // written at once
 	done   bool
 }
 
@@ -73,7 +81,10 @@ func (w *partWriter) Write(p []byte) (int, error) {
 		n += k
 		w.fill += int64(k)
 		if w.fill == w.target {
-			w.send()
+			if err := w.send(false); err != nil {
+				w.fail(err)
+				return n, context.Cause(w.ctx)
+			}
 		}
 	}
 	return n, nil
@@ -101,14 +112,14 @@ func (w *partWriter) room() error {
 	return nil
 }
 
-// startPart decides how long the next part may be and begins a volume for it if
+// startPart decides how long the next part may be, and takes a new volume for it if
 // the last one is full.
 func (w *partWriter) startPart() error {
 	v := w.volume()
 	full := v == nil || w.maxObject > 0 && v.size >= w.maxObject || w.maxParts > 0 && len(v.parts) >= w.maxParts
 	if full {
 		var err error
-		if v, err = w.begin(); err != nil {
+		if v, err = w.nextVolume(); err != nil {
 			return err
 		}
 	}
@@ -126,26 +137,33 @@ func (w *partWriter) volume() *volume {
 	return w.volumes[len(w.volumes)-1]
 }
 
-func (w *partWriter) begin() (*volume, error) {
+func (w *partWriter) nextVolume() (*volume, error) {
 	if len(w.volumes) == maxVolumes {
 		return nil, coffer.E(coffer.KindUnsupported, "begin a volume", "the archive would have more than %d", maxVolumes).
 			WithHint("raise the store's largest object")
 	}
 	v := &volume{name: w.name(len(w.volumes))}
-	err := again(w.ctx, w.pol, "begin object "+v.name, func(ctx context.Context) (err error) {
-		v.upload, err = w.st.Begin(ctx, v.name, nil)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
 	w.volumes = append(w.volumes, v)
 	return v, nil
 }
 
-// send hands the filled part to a goroutine of its own.
-func (w *partWriter) send() {
+func (w *partWriter) begin(v *volume) error {
+	return again(w.ctx, w.pol, "begin object "+v.name, func(ctx context.Context) (err error) {
+		v.upload, err = w.st.Begin(ctx, v.name, nil)
+		return err
+	})
+}
+
+// send hands the filled part to a goroutine of its own. last says that the stream ends
+// with it.
+func (w *partWriter) send(last bool) error {
 	v := w.volume()
+	v.whole = last && len(v.parts) == 0 && w.fill <= maxWhole
+	if len(v.parts) == 0 && !v.whole {
+		if err := w.begin(v); err != nil {
+			return err
+		}
+	}
 	s := &sent{part: store.Part{Index: len(v.parts), Offset: v.size, Size: w.fill}}
 	v.parts = append(v.parts, s)
 	v.size += w.fill
@@ -160,9 +178,11 @@ func (w *partWriter) send() {
 			w.fail(err)
 		}
 	})
+	return nil
 }
 
-// store sends one part, the same bytes again and again, until the store has it.
+// store sends one part, the same bytes again and again, until the store has it; a
+// small volume all at once.
 func (w *partWriter) store(v *volume, s *sent, chunks [][]byte) error {
 	body := store.Chunks(chunks)
 	if w.md5 {
@@ -171,6 +191,10 @@ func (w *partWriter) store(v *volume, s *sent, chunks [][]byte) error {
 			return coffer.E(coffer.KindInternal, "sum a part", "%w", err)
 		}
 		s.md5 = hex.EncodeToString(h.Sum(nil))
+	}
+	if v.whole {
+		s.part.SHA256 = body.SHA256()
+		return w.put(v, slices.Concat(chunks...))
 	}
 	i, off := s.part.Index, s.part.Offset
 	return again(w.ctx, w.pol, "store a part", func(ctx context.Context) error {

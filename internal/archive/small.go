@@ -110,8 +110,13 @@ func putOnce(ctx context.Context, st store.Store, pol retry.Policy, name string,
 	})
 }
 
+// put writes once. What the store answers for is compared; KindUnknown is another.
 func put(ctx context.Context, st store.Store, name string, content []byte) error {
-	_, err := st.Put(ctx, name, store.Bytes(content), nil)
+	body := store.Bytes(content)
+	o, err := st.Put(ctx, name, body, nil)
+	if err == nil && (o.Size != body.Size() || o.SHA256 != "" && o.SHA256 != body.SHA256()) {
+		err = coffer.E(coffer.KindUnknown, "", "the store took something else")
+	}
 	return err
 }
 

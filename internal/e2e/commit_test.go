@@ -26,8 +26,8 @@ var commitSteps = []struct {
 	{"tool ended", coffer.Failed},
 	{"before complete .xbstream.zst", coffer.Failed},
 	{"after complete .xbstream.zst", coffer.Failed},
-	{"before complete .index", coffer.Failed},
-	{"after complete .index", coffer.Failed},
+	{"before put .index", coffer.Failed},
+	{"after put .index", coffer.Failed},
 	{"parts stored", coffer.Failed},
 	{"commit journaled", coffer.Failed}, // by looking: nothing was granted
 	{"commit answered", coffer.Failed},  // granted, and its answer is lost: no manifest

@@ -81,7 +81,7 @@ func (w *world) keptFrom(id coffer.BackupID, until time.Time) {
 func (w *world) failsAfterItsData(until time.Time) coffer.Backup {
 	w.t.Helper()
 	f := &storetest.Faulty{Full: w.file}
-	f.Plan(storetest.Fault{Op: storetest.Complete, Name: ".index", Kind: coffer.KindForbidden, Times: -1})
+	f.Plan(storetest.Fault{Op: storetest.Put, Name: ".index", Kind: coffer.KindForbidden, Times: -1})
 	w.use(storetest.WriteOnce(f, until))
 	b := w.backup("")
 	f.VerifyAllHit(w.t)
