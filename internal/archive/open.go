@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"sync"
+	"weak"
 
 	"filippo.io/age"
 
@@ -31,10 +32,9 @@ type Archive struct {
 	want Want
 
 	mu    sync.Mutex
-	table *indexFile // nil until first used
-	edges []edge     // of an encrypted archive
-
-	rangers sync.Pool // of *ranger: a range's memory
+	table *indexFile           // nil until first used
+	edges []edge               // of an encrypted archive
+	idle  weak.Pointer[ranger] // for the next range
 }
 
 // Open reads id's manifest and holds it to what is wanted. A backup with a

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"io"
+	"weak"
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/codec"
@@ -81,8 +82,9 @@ type rangeReader struct {
 // bounds is where something is in the plain and in the stored bytes.
 type bounds struct{ plain, stored int64 }
 
-// ranger is what a range is read with: memory that the next one uses again, and what
-// age has made of an archive's beginning and end.
+// ranger is what a range is read with: memory that the next one uses again, if the
+// collector has not taken it meanwhile (a chain of hundreds of archives may be open),
+// and what age has made of an archive's beginning and end.
 type ranger struct {
 	vol    *volumesAt
 	src    io.ReaderAt // the concatenated frames: vol, or what age makes of it
@@ -93,13 +95,17 @@ type ranger struct {
 	have   int64
 }
 
-// ranger gives one that is free, or a new one.
+// ranger gives the one that is idle, or a new one.
 func (a *Archive) ranger(ctx context.Context, t *indexFile) (*ranger, error) {
-	if g, ok := a.rangers.Get().(*ranger); ok {
+	a.mu.Lock()
+	g := a.idle.Value()
+	a.idle = weak.Pointer[ranger]{}
+	a.mu.Unlock()
+	if g != nil {
 		g.vol.ctx = ctx
 		return g, nil
 	}
-	g := &ranger{vol: &volumesAt{ctx: ctx, a: a}, have: -1}
+	g = &ranger{vol: &volumesAt{ctx: ctx, a: a}, have: -1}
 	g.src = g.vol
 	var err error
 	if a.m.Encrypted() {
@@ -237,11 +243,12 @@ func (g *ranger) frame(off, n int64) ([]byte, error) {
 // Close lets the next range have what this one was read with.
 func (r *rangeReader) Close() error {
 	if g := r.with; g != nil {
-		if r.with = nil; r.err == nil || r.err == io.EOF {
-			r.a.rangers.Put(g)
-		} else {
-			g.dec.Close()
+		r.with = nil
+		r.a.mu.Lock()
+		if r.err == nil || r.err == io.EOF {
+			r.a.idle = weak.Make(g)
 		}
+		r.a.mu.Unlock()
 	}
 	if r.err == nil || r.err == io.EOF {
 		r.err = coffer.E(coffer.KindInternal, "read a range of the archive", "the reader is closed")
