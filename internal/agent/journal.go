@@ -117,7 +117,6 @@ func writeDurably(path string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
 	_, err = f.Write(b)
 	if err == nil {
 		err = f.Sync()
@@ -129,6 +128,7 @@ func writeDurably(path string, b []byte) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
+		_ = os.Remove(f.Name()) // the error is told
 		return err
 	}
 	d, err := os.Open(filepath.Dir(path))

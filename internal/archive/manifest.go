@@ -114,24 +114,32 @@ func ParseManifest(b []byte) (Manifest, error) {
 	if len(b) > MaxManifest {
 		return Manifest{}, coffer.E(coffer.KindCorrupt, op, "it has %d bytes, more than %d", len(b), MaxManifest)
 	}
-	var head struct {
-		Format string   `json:"format"`
-		Needs  []string `json:"needs"`
-	}
-	if err := json.Unmarshal(b, &head); err != nil {
-		return Manifest{}, coffer.E(coffer.KindCorrupt, op, "%w", err)
-	}
-	if err := checkHead(head.Format, head.Needs); err != nil {
-		return Manifest{}, err
-	}
 	var m Manifest
 	if err := json.Unmarshal(b, &m); err != nil {
-		return Manifest{}, coffer.E(coffer.KindCorrupt, op, "%w", err)
+		return Manifest{}, foreign(op, b, err)
+	}
+	if err := checkHead(m.Format, m.Needs); err != nil {
+		return Manifest{}, err
 	}
 	if err := m.check(); err != nil {
 		return Manifest{}, err
 	}
 	return m, nil
+}
+
+// foreign tells a manifest of another version, whose fields may be of other types, from
+// what is none.
+func foreign(op string, b []byte, err error) error {
+	var head struct {
+		Format string   `json:"format"`
+		Needs  []string `json:"needs"`
+	}
+	if json.Unmarshal(b, &head) == nil {
+		if err := checkHead(head.Format, head.Needs); err != nil {
+			return err
+		}
+	}
+	return coffer.E(coffer.KindCorrupt, op, "%w", err)
 }
 
 // marshal gives the bytes that are stored, and their sum.
