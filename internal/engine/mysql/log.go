@@ -99,7 +99,7 @@ func judge(tool string, r guard.Report, redoBytes int64) error {
 func lastError(r guard.Report) string {
 	for i := len(r.Tail) - 1; i >= 0; i-- {
 		if isErrorLine(r.Tail[i]) {
-			if i >= len(r.Tail)-3 {
+			if i >= len(r.Tail)-5 {
 				break
 			}
 			return "; before that: " + strings.TrimSpace(r.Tail[i])

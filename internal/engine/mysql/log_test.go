@@ -35,6 +35,7 @@ func TestJudge(t *testing.T) {
 		{"disk full", guard.Report{Exit: 1, Marks: map[string][]string{markNoSpace: {"write: No space left on device"}}}, coffer.KindNoSpace, "full"},
 		{"undo tablespaces changed", guard.Report{Exit: 1, Marks: map[string][]string{
 			markUndo: {"--incremental backup is impossible if the server had been restarted with different innodb_undo_tablespaces."}}}, coffer.KindNeedFull, "undo"},
+		{"an error before the end", guard.Report{Exit: 1, Tail: []string{"[ERROR] InnoDB: cannot open shop/t", "a", "b", "c", "d", "e"}}, coffer.KindTool, "before that: [ERROR] InnoDB: cannot open shop/t"},
 		{"many tables", guard.Report{Exit: 1, Marks: map[string][]string{markFiles: {"InnoDB: Error number 24 means 'Too many open files'"}}}, coffer.KindTool, "open files"},
 		{"signal", guard.Report{Exit: -1, Signal: "killed", Tail: []string{"last"}}, coffer.KindTool, "killed"},
 		{"silent", guard.Report{Tail: good[:1]}, coffer.KindTool, "closing words"},

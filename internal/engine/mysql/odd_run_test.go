@@ -39,7 +39,7 @@ func TestSmallRedoLog(t *testing.T) {
 	if !coffer.IsKind(err, coffer.KindTool) || !strings.Contains(fmt.Sprint(err), "redo log") || !strings.Contains(coffer.HintOf(err), "innodb_log_file_size is 16 MiB") {
 		t.Errorf("%v (%s)", err, coffer.HintOf(err))
 	}
-	const rate = 16 << 20
+	const rate = 40 << 20
 	e.cfg.Runner.Polite.Bandwidth = rate
 	begin := time.Now()
 	l, base := takeFull(t, e)
@@ -49,6 +49,7 @@ func TestSmallRedoLog(t *testing.T) {
 	if base.Position.Last == 0 {
 		t.Errorf("position %+v", base.Position)
 	}
+	t.Run("wrong tool", func(t *testing.T) { wrongToolIsRefused(t, src) })
 }
 
 // Ten thousand empty tables, with as few open files as a service is usually given.
@@ -96,9 +97,7 @@ func TestHeavyManyTables(t *testing.T) {
 }
 
 // A tool of another product, or of an older server, is refused whatever the method.
-func TestWrongToolIsRefused(t *testing.T) {
-	t.Parallel()
-	src := newSource(t, testenv.MariaDBOptions{})
+func wrongToolIsRefused(t *testing.T, src *realSource) {
 	for version, words := range map[string]string{
 		"xtrabackup version 8.0.35-31 based on MySQL server 8.0.35 Linux (x86_64) (revision id: 55ec21d7)": "is no mariadb-backup",
 		"mariadb-backup based on MariaDB server 10.5.29-MariaDB debian-linux-gnu (x86_64)":                 "older than the server",

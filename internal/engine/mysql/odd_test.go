@@ -65,7 +65,7 @@ func TestOddServer(t *testing.T) {
 	e := engineOf(t, src.Server)
 	var layers []engine.Layer
 	var base engine.Base
-	for n := range 3 {
+	for n := range 2 {
 		if n > 0 {
 			src.changeOdd(t, n)
 		}

@@ -239,6 +239,16 @@ func TestFailedRestoreLeavesNothing(t *testing.T) {
 }
 
 // TestOptionsAreReduced: the tool sees no option that the stream smuggled in.
+// TestFailedPrepareSaysWhy: what the tool says last is how its library was shut down.
+func TestFailedPrepareSaysWhy(t *testing.T) {
+	t.Parallel()
+	tool := fakeTool(t, "echo '2026-01-01 0:00:00 0 [ERROR] InnoDB: Missing FILE_CREATE' >&2; echo 'Error in my_thread_global_end(): 1 threads didn''t exit' >&2", "exit 1")
+	err := restore(t.Context(), tool, emptyTarget(t), smallChain(t))
+	if !coffer.IsKind(err, coffer.KindTool) || !strings.Contains(err.Error(), "Missing FILE_CREATE") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestOptionsAreReduced(t *testing.T) {
 	t.Parallel()
 	evil := "innodb_data_file_path=/var/evil/ibdata1:12M:autoextend\nplugin_load=evil.so\n!include /etc/x\ntmpdir=/etc\n" +
