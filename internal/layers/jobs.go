@@ -7,10 +7,11 @@ import (
 
 const (
 	// A job is at most so many bytes, pieces and outputs: of a large output it is a
-	// stretch, of small ones many.
+	// stretch, of small ones many. The files of a job stay open up to its end: those of
+	// all workers are to be far fewer than the 1,024 that a process may usually have.
 	jobBytes   = 64 << 20
 	jobPieces  = 4096
-	jobOutputs = 1024
+	jobOutputs = 128
 )
 
 // job is what one worker writes in one go.
