@@ -48,14 +48,15 @@ var mayImport = map[string]string{
 	"internal/stored": ". internal/archive internal/engine",
 
 	// adapters
-	"internal/store/file":   ". internal/retry internal/store",
-	"internal/store/s3":     ". internal/store internal/store/remote",
-	"internal/store/remote": ". internal/store",
-	"internal/store/swift":  ". internal/retry internal/store internal/store/remote",
-	"internal/bus/local":    ". internal/bus",
-	"internal/bus/amqp":     ". internal/bus internal/retry",
-	"internal/bus/unix":     ". internal/bus internal/retry",
-	"internal/engine/mysql": ". internal/child internal/engine internal/guard internal/layers internal/spool xbstream",
+	"internal/store/file":     ". internal/retry internal/store",
+	"internal/store/accounts": ". internal/store",
+	"internal/store/s3":       ". internal/store internal/store/remote",
+	"internal/store/remote":   ". internal/store",
+	"internal/store/swift":    ". internal/retry internal/store internal/store/remote",
+	"internal/bus/local":      ". internal/bus",
+	"internal/bus/amqp":       ". internal/bus internal/retry",
+	"internal/bus/unix":       ". internal/bus internal/retry",
+	"internal/engine/mysql":   ". internal/child internal/engine internal/guard internal/layers internal/spool xbstream",
 
 	// laws
 	"internal/store/storetest":     ". internal/store internal/retry",

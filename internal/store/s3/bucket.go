@@ -124,3 +124,32 @@ func (s *Store) make(ctx context.Context, bucket string) (owner, error) {
 	}
 	return nobodys, fail(op, err, false)
 }
+
+// In is another bucket as a store, by the same keys and with the same options. With
+// project, which names whose keys they are, the bucket is replaced where it belongs to
+// another project (see [Options]); without, it is exactly that one.
+func (s *Store) In(bucket string, project coffer.ProjectID) (*Store, error) {
+	op := "use the bucket " + bucket
+	o := s.opts
+	o.Bucket, o.Project = bucket, string(project)
+	if err := checkBucket(op, bucket); err != nil {
+		return nil, err
+	}
+	if checkBucket(op, o.substitute()) != nil {
+		o.Project = "" // the bucket's name leaves no room for one
+	}
+	return &Store{core: s.core, http: s.http, opts: o, sse: s.sse}, nil
+}
+
+// Buckets are the names of all buckets that the keys own.
+func (s *Store) Buckets(ctx context.Context) ([]string, error) {
+	all, err := s.core.ListBuckets(ctx)
+	if err != nil {
+		return nil, fail("list the buckets", err, false)
+	}
+	names := make([]string, len(all))
+	for i, b := range all {
+		names[i] = b.Name
+	}
+	return names, nil
+}

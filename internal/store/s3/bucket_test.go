@@ -151,3 +151,41 @@ func TestRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestIn: another bucket by the same keys is exactly the one that was named, or for a
+// project that has to share names its own.
+func TestIn(t *testing.T) {
+	t.Parallel()
+	r := rgw.For(t)
+	base := map[string]*s3.Store{}
+	for _, p := range []string{"ina", "inb"} {
+		base[p] = open(t, s3.Options{Endpoint: r.URL, CredentialsFile: keysOf(t, r, p), Create: true})
+	}
+	in := func(p, bucket string, project coffer.ProjectID) *s3.Store {
+		s, err := base[p].In(bucket, project)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if used, _, err := in("ina", "in-common", "").Where(t.Context()); used != "in-common" || err != nil {
+		t.Fatalf("%s, %v", used, err)
+	}
+	if _, err := in("inb", "in-common", "").Put(t.Context(), "x", store.Bytes(nil), nil); !coffer.IsKind(err, coffer.KindForbidden) {
+		t.Errorf("another project's bucket: %v", err)
+	}
+	if used, other, err := in("inb", "in-common", "INB").Where(t.Context()); used != "in-common-inb" || !other || err != nil {
+		t.Errorf("%s, %v, %v", used, other, err)
+	}
+	if names, err := base["inb"].Buckets(t.Context()); err != nil || len(names) != 1 || names[0] != "in-common-inb" {
+		t.Errorf("the buckets are %q, %v", names, err)
+	}
+	if _, err := in("inb", "in-common", coffer.ProjectID(strings.Repeat("p", 60))).Put(t.Context(), "x", store.Bytes(nil), nil); !coffer.IsKind(err, coffer.KindForbidden) {
+		t.Errorf("a bucket of which no other name can be made: %v", err)
+	}
+	for _, name := range []string{"", "a_b", "a/b", "../in-common", "In-Common"} {
+		if _, err := base["inb"].In(name, ""); !coffer.IsKind(err, coffer.KindInvalid) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

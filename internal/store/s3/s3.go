@@ -43,6 +43,9 @@ import (
 // has no "_".
 const DefaultBucket = "database-backups"
 
+// MaxParts is how many parts an object may have, on every server.
+const MaxParts = maxParts
+
 // Options say where a Store is and how it is reached.
 type Options struct {
 	Endpoint        string // https://host:port

@@ -25,6 +25,7 @@ type Auth struct {
 	Trust         string // id; the project is the trust's
 	AppCredential string // id; the project is the credential's
 	SecretFile    string // holds the password, the credential's secret or the key; read at each login
+	Secret        string // in place of the file
 
 	Token    string        // somebody else's: it cannot be renewed
 	TokenFor time.Duration // refuse a token that ends sooner
@@ -69,7 +70,7 @@ func newLogin(o Options, client *http.Client) (*login, error) {
 	switch {
 	case a.URL == "" && !bare:
 		return nil, coffer.E(coffer.KindInvalid, op, "no address to log in at")
-	case a.Token == "" && a.SecretFile == "":
+	case a.Token == "" && a.SecretFile == "" && a.Secret == "":
 		return nil, coffer.E(coffer.KindInvalid, op, "no file with the secret is named")
 	case a.Token == "" && a.User == "" && a.AppCredential == "":
 		return nil, coffer.E(coffer.KindInvalid, op, "no user and no application credential is named")
@@ -119,6 +120,9 @@ func (l *login) again(ctx context.Context) (session, error) {
 
 // secret reads the secret's file, so that it can be exchanged at any time.
 func (l *login) secret() (string, error) {
+	if l.auth.Secret != "" {
+		return l.auth.Secret, nil
+	}
 	raw, err := os.ReadFile(l.auth.SecretFile)
 	if err != nil {
 		return "", coffer.E(coffer.KindInvalid, "read the store's secret", "%w", err)

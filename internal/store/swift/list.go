@@ -56,7 +56,7 @@ func (s *Store) entries(ctx context.Context, op, container, prefix string) iter.
 
 func (s *Store) page(ctx context.Context, op, container string, query url.Values) ([]entry, error) {
 	resp, err := s.do(ctx, op, call{method: http.MethodGet, at: place{container: container}, query: query})
-	if coffer.IsKind(err, coffer.KindNotFound) {
+	if container != "" && coffer.IsKind(err, coffer.KindNotFound) {
 		return nil, coffer.E(coffer.KindInvalid, op, "the container %s is gone", container).WithHint("make the container again")
 	}
 	if err != nil {

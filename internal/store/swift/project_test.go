@@ -2,6 +2,7 @@ package swift_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,5 +100,79 @@ func backUp(t *testing.T, s store.Full, id, text string) {
 	}
 	if _, err := s.Complete(t.Context(), u, parts); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOneContainerForAll: with the operator's login a project is a part of the key,
+// whatever its users call their containers.
+func TestOneContainerForAll(t *testing.T) {
+	t.Parallel()
+	f := servers.For(t)
+	s := open(t, swift.Options{Auth: version1(t, f.swift), Container: "one-for-all", Create: true})
+	names := map[string]bool{}
+	for _, p := range []coffer.ProjectID{"p1", "p2"} {
+		for _, container := range []string{"", "../p1", "p1/database_backups", "one-for-all", ".."} {
+			name := coffer.Prefix(p, container) + "b.manifest.json"
+			if _, err := s.Put(t.Context(), name, store.Bytes([]byte(name)), nil); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			names[name] = true
+		}
+	}
+	for _, p := range []string{"p1/", "p2/"} {
+		n := 0
+		for o, err := range s.List(t.Context(), p) {
+			if err != nil || !names[o.Name] || !strings.HasPrefix(o.Name, p) {
+				t.Errorf("below %s lies %+v, %v", p, o, err)
+			}
+			n++
+		}
+		if n != 5 {
+			t.Errorf("below %s lie %d objects, want 5", p, n)
+		}
+	}
+}
+
+// TestIn: another container of the account, by the same login, is exactly the one that
+// was named, or for a project that has to share names its own.
+func TestIn(t *testing.T) {
+	t.Parallel()
+	f := servers.For(t)
+	opts := func(user, project string) swift.Options {
+		return swift.Options{Auth: password(t, f, user, project, "rgw"), Create: true}
+	}
+	alice, bob := open(t, opts("alice", "farm-a")), open(t, opts("bob", "farm-b"))
+	theirs, err := alice.In("in-common", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used, _, err := theirs.Where(t.Context()); used != "in-common" || err != nil {
+		t.Fatalf("%s, %v", used, err)
+	}
+	exact, err := bob.In("in-common", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exact.Put(t.Context(), "x", store.Bytes(nil), nil); !coffer.IsKind(err, coffer.KindForbidden) {
+		t.Errorf("another project's container: %v", err)
+	}
+	own, err := bob.In("in-common", "farm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used, other, err := own.Where(t.Context()); used != "in-common_farm" || !other || err != nil {
+		t.Errorf("%s, %v, %v", used, other, err)
+	}
+	names, err := bob.Containers(t.Context())
+	if err != nil || !slices.Contains(names, "in-common_farm") || slices.Contains(names, "in-common") {
+		t.Errorf("the account has %q, %v", names, err)
+	}
+	if at := bob.Address(); at != f.rgw.SwiftURL+"/AUTH_"+f.keystone.Projects["farm-b"] {
+		t.Errorf("the account is at %s", at)
+	}
+	for _, name := range []string{"", "a/b", strings.Repeat("x", 257)} {
+		if _, err := bob.In(name, ""); !coffer.IsKind(err, coffer.KindInvalid) {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }

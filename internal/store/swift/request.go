@@ -14,12 +14,16 @@ import (
 	"github.com/cofferdb/coffer/internal/store/remote"
 )
 
-// place is where an object is; without a key it is the container.
+// place is where an object is; without a key it is the container, and without that
+// the account.
 type place struct{ container, key string }
 
 // path is the place below the account, escaped.
 func (p place) path() string {
-	if p.key == "" {
+	switch {
+	case p.container == "":
+		return ""
+	case p.key == "":
 		return "/" + escape(p.container)
 	}
 	return "/" + escape(p.container) + "/" + escape(p.key)
