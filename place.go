@@ -37,3 +37,8 @@ func Prefix(p ProjectID, container string) string {
 // maxComponent bounds a container's key component in bytes: file systems allow
 // 255. A longer one ends in "%~" and a sum of the whole name.
 const maxComponent = 200
+
+// FillContainer puts ids into a container's template: "{project}" and "{instance}".
+func FillContainer(template string, p ProjectID, in InstanceID) string {
+	return strings.NewReplacer("{project}", string(p), "{instance}", string(in)).Replace(template)
+}

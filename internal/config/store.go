@@ -2,6 +2,12 @@ package config
 
 import "time"
 
+// The owners of a store's buckets or containers.
+const (
+	Operators = "operator" // one account for all; the default
+	Projects  = "project"  // each project has its own
+)
+
 // Store is one place for backups. Each kind reads its own keys, and those that
 // both kinds of servers have; a key of another kind is a mistake. Whoever joins as
 // an agent is told all of them but the files of secrets, which it has itself.
@@ -15,6 +21,12 @@ type Store struct {
 	Create   bool          `toml:"create" for:"s3 swift"`   // make the bucket or container when it is missing
 	Prefix   string        `toml:"prefix" for:"s3 swift"`   // of every object; ends in "/"
 	Patience time.Duration `toml:"patience" for:"s3 swift"` // how long the server may stand still; 0 is a minute
+
+	// Accounts says whose the bucket or container is: "operator", or "project": each
+	// project's own, by its own credentials. Then Bucket or Container is a template,
+	// and what a user names is a bucket or container as well.
+	Accounts       string `toml:"accounts" for:"s3 swift"`
+	CredentialsDir string `toml:"credentials_dir" for:"s3 swift"` // of the projects: a file named by each one's id
 
 	Endpoint        string `toml:"endpoint" for:"s3"` // https://host:port
 	Bucket          string `toml:"bucket" for:"s3"`

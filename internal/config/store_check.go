@@ -14,6 +14,7 @@ import (
 var storeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
 func (r *reader) storesOf(alone bool) {
+	r.defaultContainer()
 	if alone && len(r.c.Stores) == 0 {
 		r.problem("stores", "there is none", `write [stores.default], kind = "file", path = "/srv/backups"`)
 	}
@@ -70,14 +71,13 @@ func (r *reader) s3Store(key string, s Store) {
 	if u, err := url.Parse(s.Endpoint); err == nil && strings.Trim(u.Path, "/") != "" {
 		r.problem(key+".endpoint", "it has a path", "name the bucket in bucket")
 	}
-	switch {
-	case s.Bucket == "": // the adapter's own
-	case strings.Contains(s.Bucket, "_"):
-		r.problem(key+".bucket", quote(s.Bucket)+" is no bucket's name: S3 knows no underscore", "write "+quote(strings.ReplaceAll(s.Bucket, "_", "-")))
-	case !bucketName.MatchString(s.Bucket) || strings.Contains(s.Bucket, ".."):
-		r.problem(key+".bucket", quote(s.Bucket)+" is no bucket's name", "it has 3 to 63 small letters, digits and dashes")
-	}
-	if s.CredentialsFile == "" {
+	r.bucket(key, s)
+	if s.owned() {
+		r.credentialsDir(key, s)
+		if s.CredentialsFile != "" {
+			r.problem(key+".credentials_file", "each project has its own", "remove it, or accounts")
+		}
+	} else if s.CredentialsFile == "" {
 		r.problem(key+".credentials_file", "there are no keys to log in with", "name a file of mode 0600 with [default], aws_access_key_id = … and aws_secret_access_key = …")
 	} else {
 		r.private(key+".credentials_file", s.CredentialsFile)
@@ -90,10 +90,30 @@ func (r *reader) swiftStore(key string, s Store) {
 	if s.StorageURL != "" {
 		r.address(key+".storage_url", s.StorageURL, s.Insecure, "https://swift.example/v1/AUTH_0123abcd")
 	}
+	if !slices.Contains([]string{"", "1", "3"}, s.AuthVersion) {
+		r.problem(key+".auth_version", "there is no version "+quote(s.AuthVersion), `it is "3" for Keystone, or "1" for Swift's own login`)
+	}
+	if s.owned() {
+		r.swiftAccounts(key, s)
+	} else {
+		r.swiftLogin(key, s)
+	}
+	if s.TroveKeyFile != "" {
+		r.private(key+".trove_key_file", s.TroveKeyFile)
+	}
+	if name, ok := r.template(key+".container", s, s.Container); ok && (len(name) > 256 || strings.Contains(name, "/")) {
+		r.problem(key+".container", quote(s.Container)+" is no container's name", "it has at most 256 bytes and no slash")
+	}
+	if !slices.Contains([]string{"", "public", "internal", "admin"}, s.Interface) {
+		r.problem(key+".interface", "there is no interface "+quote(s.Interface), "it is public, internal or admin")
+	}
+	r.server(key, s)
+}
+
+// swiftLogin is who the operator is.
+func (r *reader) swiftLogin(key string, s Store) {
 	v1 := s.AuthVersion == "1"
 	switch {
-	case !slices.Contains([]string{"", "1", "3"}, s.AuthVersion):
-		r.problem(key+".auth_version", "there is no version "+quote(s.AuthVersion), `it is "3" for Keystone, or "1" for Swift's own login`)
 	case s.User != "" && s.AppCredential != "":
 		r.problem(key+".application_credential", "a user stands here, too", "remove one of them")
 	case s.User == "" && (v1 || s.AppCredential == ""):
@@ -106,20 +126,16 @@ func (r *reader) swiftStore(key string, s Store) {
 	} else {
 		r.private(key+".secret_file", s.SecretFile)
 	}
-	if s.TroveKeyFile != "" {
-		r.private(key+".trove_key_file", s.TroveKeyFile)
-	}
-	if len(s.Container) > 256 || strings.Contains(s.Container, "/") {
-		r.problem(key+".container", quote(s.Container)+" is no container's name", "it has at most 256 bytes and no slash")
-	}
-	if !slices.Contains([]string{"", "public", "internal", "admin"}, s.Interface) {
-		r.problem(key+".interface", "there is no interface "+quote(s.Interface), "it is public, internal or admin")
-	}
-	r.server(key, s)
 }
 
 // server is what stores behind HTTP share.
 func (r *reader) server(key string, s Store) {
+	if !slices.Contains([]string{"", Operators, Projects}, s.Accounts) {
+		r.problem(key+".accounts", "there are no accounts "+quote(s.Accounts), `it is "operator" or "project"`)
+	}
+	if s.CredentialsDir != "" && !s.owned() {
+		r.problem(key+".credentials_dir", "the account is the operator's", `remove it, or set accounts = "project"`)
+	}
 	if s.CAFile != "" {
 		r.exists(key+".ca_file", s.CAFile)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/config"
 )
 
@@ -35,6 +36,8 @@ func TestCheckStores(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	const own = "accounts = \"project\"\ncredentials_dir = \"DIR\""
+	const s3Bucket, swiftUser = "bucket = \"database-backups\"\ncredentials_file = \"DIR/secret\"", "user = \"u\"\nproject = \"p\"\nsecret_file = \"DIR/secret\""
 	const s3Secret, swiftSecret = `credentials_file = "DIR/secret"`, `secret_file = "DIR/secret"`
 	for name, c := range map[string]struct{ old, new, want string }{
 		"nothing":              {"", "", ""},
@@ -68,6 +71,30 @@ func TestCheckStores(t *testing.T) {
 		"a container's slash":  {swiftSecret, swiftSecret + "\ncontainer = \"a/b\"", "stores.w.container: slash"},
 		"Swift's underscore":   {swiftSecret, swiftSecret + "\ncontainer = \"database_backups\"", ""},
 		"an interface":         {swiftSecret, swiftSecret + "\ninterface = \"x\"", "stores.w.interface: no interface"},
+		"own buckets":          {s3Secret, own, ""},
+		"own templates":        {s3Bucket, own + "\nbucket = \"b-{project}\"", ""},
+		"a template, shared":   {"database-backups", "b-{project}", "stores.s.bucket: the operator's own"},
+		"a template, odd":      {s3Bucket, own + "\nbucket = \"b-{user}\"", `stores.s.bucket: no field "{user}"`},
+		"a template, open":     {s3Bucket, own + "\nbucket = \"b-{project\"", "stores.s.bucket: brace"},
+		"a template, long":     {s3Bucket, own + "\nbucket = \"{project}-{instance}\"", "stores.s.bucket: more than 63"},
+		"a template, _":        {s3Bucket, own + "\nbucket = \"b_{project}\"", `stores.s.bucket: write "b-{project}"`},
+		"a template, large":    {s3Bucket, own + "\nbucket = \"B-{project}\"", "stores.s.bucket: small letters"},
+		"own, and a file":      {s3Secret, own + "\n" + s3Secret, "stores.s.credentials_file: its own"},
+		"own, no folder":       {s3Secret, `accounts = "project"`, "stores.s.credentials_dir: folder with a file for each"},
+		"own, folder away":     {s3Secret, "accounts = \"project\"\ncredentials_dir = \"DIR/none\"", "stores.s.credentials_dir: no folder"},
+		"whose":                {s3Secret, s3Secret + "\naccounts = \"all\"", "stores.s.accounts: no accounts"},
+		"a folder, shared":     {s3Secret, s3Secret + "\ncredentials_dir = \"DIR\"", "stores.s.credentials_dir: operator's"},
+		"own containers":       {swiftUser, own + "\ncontainer = \"of_{project}_{instance}\"", ""},
+		"own, by one user":     {swiftUser, "user = \"u\"\naccounts = \"project\"\n" + swiftSecret, ""},
+		"own, a project":       {swiftUser, swiftUser + "\naccounts = \"project\"", "stores.w.project: its own"},
+		"own, an address":      {swiftUser, own + "\nstorage_url = \"https://x/v1/AUTH_a\"", "stores.w.storage_url: its own"},
+		"own, and a user":      {swiftUser, own + "\nuser = \"u\"", "stores.w.credentials_dir: remove them"},
+		"own, nobody":          {swiftUser, `accounts = "project"`, "stores.w.user: a role in each project"},
+		"own, no password":     {swiftUser, "user = \"u\"\naccounts = \"project\"", "stores.w.secret_file: log in"},
+		"own, version 1":       {swiftUser, "user = \"u\"\naccounts = \"project\"\nauth_version = \"1\"\n" + swiftSecret, "stores.w.auth_version: one account each"},
+		"a template's slash":   {swiftUser, own + "\ncontainer = \"{project}/x\"", "stores.w.container: slash"},
+		"a default template":   {"[api]", "[api]\ndefault_container = \"{instance}\"", ""},
+		"a default, odd":       {"[api]", "[api]\ndefault_container = \"{user}\"", "api.default_container: no field"},
 		"a store's name":       {"[stores.w]", `[stores."../w"]`, "stores.../w: no store's name"},
 	} {
 		if !strings.Contains(remoteStores, c.old) {
@@ -88,5 +115,42 @@ func TestCheckStores(t *testing.T) {
 		case strings.Contains(got[0].String(), "geheim"):
 			t.Errorf("%s: a secret is told", name)
 		}
+	}
+}
+
+// A project's login says who it is in one of the two ways, and nobody else reads it.
+func TestReadLogin(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "p1")
+	if _, err := config.ReadLogin(path); !coffer.IsKind(err, coffer.KindInvalid) || !strings.Contains(coffer.HintOf(err), "0600") {
+		t.Errorf("no file: %v", err)
+	}
+	for text, ok := range map[string]bool{
+		"application_credential = \"id\"\nsecret = \"geheim\"":                  true,
+		"user = \"u\"\nuser_domain = \"d\"\ntrust = \"t\"\nsecret = \"geheim\"": true,
+		"user = \"u\"\nsecret = \"geheim\"\nproject = \"p\"":                    true,
+		"user = \"u\"\napplication_credential = \"id\"\nsecret = \"geheim\"":    false,
+		"secret = \"geheim\"": false,
+		"user = \"u\"":        false,
+		"user = \"u\"\npassword = \"geheim\"\nsecret = \"geheim\"": false,
+		"geheim":          false,
+		"secret = geheim": false,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := config.ReadLogin(path)
+		if ok != (err == nil) || ok != (l.Secret == "geheim") {
+			t.Errorf("%q: %+v, %v", text, l, err)
+		}
+		if err != nil && (strings.Contains(err.Error(), "geheim") || !coffer.IsKind(err, coffer.KindInvalid) || coffer.HintOf(err) == "") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.ReadLogin(path); !coffer.IsKind(err, coffer.KindInvalid) {
+		t.Errorf("readable by others: %v", err)
 	}
 }
