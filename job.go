@@ -67,6 +67,9 @@ type Spec struct {
 	// Synthesize is the link whose chain a backup's job joins into a full; "" is a
 	// backup of the database.
 	Synthesize BackupID `json:"synthesize,omitempty"`
+	// Wanted is the container that was meant for a backup, where it belongs to another
+	// project and another one is used.
+	Wanted string `json:"wanted,omitempty"`
 	// ManifestSHA256 is set by the commit's grant.
 	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
 	// Tries is how often a verify or a delete was taken again after its runner was

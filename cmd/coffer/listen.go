@@ -118,7 +118,7 @@ func (p *parts) handler(s settings, own ...auth.Entry) (http.Handler, error) {
 		known = append(known, more)
 	}
 	cfg := api.Config{
-		Records: p.db, Bus: p.bus, Auth: known, Prober: p.stores, Importer: p.stores,
+		Records: p.db, Bus: p.bus, Auth: known, Prober: p.stores, Importer: p.stores, Placer: p.stores,
 		Stores: p.stores.names(), Quota: c.Quota, HostCap: s.Config.TaskManager.MaxJobsPerHost, Region: c.Region, BaseURL: c.BaseURL, DefaultContainer: c.Container, Log: s.Log, Now: clock,
 	}
 	if p.sweeps != nil {

@@ -26,8 +26,9 @@ func patient(c config.Store, s store.Full) store.Full {
 	return failpointStore(store.Retry(store.Limit(s, int64(c.Rate)), hiccup))
 }
 
-// The credentials are the operator's, for all projects: a user's container is a
-// component of the keys, never a bucket, so no Options name a project.
+// Unless a section says that accounts are the projects' own (wire_accounts.go), the
+// credentials are the operator's, for all projects: a user's container is a component
+// of the keys, never a bucket, so no Options name a project.
 
 func s3Options(c config.Store) s3.Options {
 	return s3.Options{
@@ -70,6 +71,7 @@ func swiftURL(c config.Store) string {
 	return at + "/" + cmp.Or(c.Container, coffer.DefaultContainer) + "/" + c.Prefix
 }
 
+// hostOf is a URL's host and port.
 func hostOf(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -85,7 +87,7 @@ func storeOffer(c config.Store) map[string]string {
 	v := reflect.ValueOf(c)
 	for i := range v.NumField() {
 		key := v.Type().Field(i).Tag.Get("toml")
-		if v.Field(i).IsZero() || strings.HasSuffix(key, "_file") {
+		if v.Field(i).IsZero() || strings.HasSuffix(key, "_file") || strings.HasSuffix(key, "_dir") {
 			continue
 		}
 		out[key] = config.Text(v.Field(i).Interface())
@@ -95,10 +97,14 @@ func storeOffer(c config.Store) map[string]string {
 
 // ownSecrets names, for the stores of an agent that were given no secret, the files
 // in its state folder: keys/NAME.secret, and keys/NAME.crt for a server's authority and
-// keys/NAME.trove for Trove's own key, if there are such files.
+// keys/NAME.trove for Trove's own key, if there are such files. Where accounts are the
+// projects' own, keys/NAME.projects is the folder of their credentials.
 func ownSecrets(all map[string]config.Store, home stateDir) {
 	for name, c := range all {
-		secret := home.path("keys", name+".secret")
+		secret, dir := home.path("keys", name+".secret"), home.path("keys", name+".projects")
+		if c.Accounts == config.Projects && c.CredentialsDir == "" && (c.Kind == config.S3 || exists(dir) || c.User == "") {
+			c.CredentialsDir, c.User, c.UserDomain, secret = dir, "", "", ""
+		}
 		switch c.Kind {
 		case config.S3:
 			c.CredentialsFile = cmp.Or(c.CredentialsFile, secret)

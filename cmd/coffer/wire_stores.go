@@ -29,11 +29,17 @@ type stores struct {
 	first  string // takes new backups; "" where that is not said
 }
 
-// place is one store, and the address that its objects' locations begin with.
+// place is one store, and what its objects' addresses are.
 type place struct {
 	full  store.Full
-	url   string
+	url   func(object string) string
 	trove troveAccess
+	owned *owned // nil: its bucket or container is the operator's
+}
+
+// below gives addresses that begin with a URL.
+func below(url string) func(string) string {
+	return func(object string) string { return url + object }
 }
 
 // openStores opens every store that the configuration names. Folders are made only
@@ -55,25 +61,28 @@ func openStores(c config.Config, create bool) (*stores, error) {
 
 // openStore opens a store by its kind.
 func openStore(c config.Store, create bool) (place, error) {
+	if c.Accounts == config.Projects {
+		return openOwned(c), nil
+	}
 	switch c.Kind {
 	case config.File:
 		f, err := file.New(c.Path, file.Options{Create: create})
 		if err != nil {
 			return place{}, err
 		}
-		return place{failpointStore(store.Limit(f, int64(c.Rate))), "file://" + c.Path + "/", troveAccess{}}, nil
+		return place{full: failpointStore(store.Limit(f, int64(c.Rate))), url: below("file://" + c.Path + "/")}, nil
 	case config.S3:
 		s, err := s3.New(s3Options(c))
 		if err != nil {
 			return place{}, err
 		}
-		return place{patient(c, s), s3URL(c), troveAccess{}}, nil
+		return place{full: patient(c, s), url: below(s3URL(c))}, nil
 	case config.Swift:
 		s, err := swift.New(swiftOptions(c))
 		if err != nil {
 			return place{}, err
 		}
-		return place{patient(c, s), swiftURL(c), troveAccess{s, c}}, nil
+		return place{full: patient(c, s), url: below(swiftURL(c)), trove: troveAccess{s, c}}, nil
 	}
 	return place{}, coffer.E(coffer.KindInvalid, "", "there is no store of kind %q", c.Kind)
 }
@@ -124,7 +133,12 @@ func (s *stores) ReadProbe(ctx context.Context, name, object, sum string) error 
 	return nil
 }
 
-func (s *stores) URL(name, object string) string { return s.byName[name].url + object }
+func (s *stores) URL(name, object string) string {
+	if p, ok := s.byName[name]; ok {
+		return p.url(object)
+	}
+	return object
+}
 
 // engines gives the engine for a server.
 type engines struct {

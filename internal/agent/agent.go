@@ -35,6 +35,13 @@ type Stores interface {
 	Open(ctx context.Context, name string) (store.Full, error)
 }
 
+// Placer is what Stores may be besides: it chooses the container where containers are
+// the projects' own, for an object that no row names.
+type Placer interface {
+	Own(store string) bool
+	Choose(ctx context.Context, store string, p coffer.ProjectID, in coffer.InstanceID, asked string) (used, wanted string, err error)
+}
+
 // Engines gives the engine for a server. A zero Conn gives one for restores.
 type Engines interface {
 	Engine(conn coffer.Conn) (engine.Engine, error)

@@ -49,6 +49,9 @@ func (a *Agent) backup(ctx context.Context, o message.Order, e *entry, d *diary)
 		return ended{}, err
 	}
 	a.step("intent")
+	if o.Wanted != "" {
+		d.event(coffer.Event{At: a.Now(), Level: coffer.Info, Code: "container", Text: "container " + o.Wanted + " belongs to another project: the backup is in " + o.Container})
+	}
 	res, err := eng.Backup(ctx, sink{w, d}, base, a.options(d))
 	if err != nil {
 		return ended{}, a.abort(ctx, w, err)

@@ -238,8 +238,14 @@ func (a *Agent) register(ctx context.Context, r message.RegisterArgs) (message.R
 	if err != nil {
 		return message.RegisterReply{}, coffer.Wrap("open the store "+r.StoreName, err)
 	}
+	container := "probe"
+	if p, ok := a.Stores.(Placer); ok && p.Own(r.StoreName) {
+		if container, _, err = p.Choose(ctx, r.StoreName, r.Project, r.Instance, ""); err != nil {
+			return message.RegisterReply{}, err
+		}
+	}
 	body := store.Bytes([]byte(coffer.NewNonce()))
-	name := coffer.Prefix(r.Project, "probe") + string(r.Instance) + "." + coffer.NewNonce()[:8]
+	name := coffer.Prefix(r.Project, container) + string(r.Instance) + "." + coffer.NewNonce()[:8]
 	if _, err := s.Put(ctx, name, body, nil); err != nil {
 		return message.RegisterReply{}, coffer.Wrap("write a probe object into the store", err)
 	}

@@ -71,6 +71,16 @@ type Keys interface {
 	NewDataKey(ctx context.Context, store string, project coffer.ProjectID, instance coffer.InstanceID) (coffer.KeyID, string, error)
 }
 
+// Placer chooses the containers of new backups in stores where they are the projects'
+// own. Its error is told to the caller before there is a row.
+type Placer interface {
+	// Own reports whether a store is such a one.
+	Own(store string) bool
+	// Choose gives the container to use, and which one was wanted: asked, or with ""
+	// the store's own choice.
+	Choose(ctx context.Context, store string, p coffer.ProjectID, in coffer.InstanceID, asked string) (used, wanted string, err error)
+}
+
 // Sweeper looks over the stores for what is ours and dead.
 type Sweeper interface {
 	Sweep(ctx context.Context) (rest.Sweep, error)
@@ -85,12 +95,13 @@ type Config struct {
 	Prober  Prober
 	Keys    Keys // nil: archives are not encrypted
 	Sweeper Sweeper
+	Placer  Placer    // nil: the containers of all stores are the operator's
 	Enrol   Enrolment // nil: no agent of another machine can join
 	// Importer finds backups of Trove's; nil: none can be brought in.
 	Importer Importer
 
 	Stores           []string // names of the stores; the first takes new backups
-	DefaultContainer string   // "" is Trove's database_backups
+	DefaultContainer string   // a template; "" is Trove's database_backups
 	Quota            int      // backups of a project; 0 is Trove's 50, below 0 no limit
 	HostCap          int      // jobs of one host at once, as the task managers have it; 0 is no limit
 	Datastores       []coffer.Datastore

@@ -80,11 +80,8 @@ func (a *api) createBackup(r request, in coffer.Instance, o *object, container s
 		d := o.str("description")
 		n.Description = &d
 	}
-	n.Default = a.DefaultContainer
-	if n.Container == "" && key != "" { // the key is for this container too
-		if n.Container, err = a.container(r, in); err != nil {
-			return coffer.Backup{}, err
-		}
+	if err := a.place(r, in, &n); err != nil {
+		return coffer.Backup{}, err
 	}
 	b, err := a.Records.CreateBackup(r.Context(), n)
 	switch {
@@ -118,8 +115,35 @@ func chosenMethod(r request, o *object) (coffer.Method, error) {
 	return m, nil
 }
 
-// container is the instance's strategy's, else the project's, else the default.
-func (a *api) container(r request, in coffer.Instance) (string, error) {
+// place chooses the container, where that is not left to the records: where it is the
+// project's own, and where a key is for this container too.
+func (a *api) place(r request, in coffer.Instance, n *records.NewBackup) (err error) {
+	n.Default = coffer.FillContainer(a.DefaultContainer, in.Project, in.ID)
+	own := a.Placer != nil && a.Placer.Own(n.Store)
+	if n.Container == "" && (own || n.Key != "") {
+		if n.Container, err = a.strategy(r, in); err != nil {
+			return err
+		}
+	}
+	if !own {
+		if n.Container == "" && n.Key != "" {
+			n.Container = n.Default
+		}
+		return nil
+	}
+	used, wanted, err := a.Placer.Choose(r.Context(), n.Store, in.Project, in.ID, n.Container)
+	if err != nil {
+		return err
+	}
+	if n.Container = used; used != wanted {
+		n.Wanted = wanted
+	}
+	return nil
+}
+
+// strategy is the container of the instance's strategy, else of the project's; "" is
+// neither.
+func (a *api) strategy(r request, in coffer.Instance) (string, error) {
 	for _, id := range []coffer.InstanceID{in.ID, ""} {
 		found, err := a.Records.Strategies(r.Context(), in.Project, &id)
 		if err != nil {
@@ -129,7 +153,7 @@ func (a *api) container(r request, in coffer.Instance) (string, error) {
 			return found[0].Container, nil
 		}
 	}
-	return a.DefaultContainer, nil
+	return "", nil
 }
 
 func errNotActionable(id coffer.InstanceID, status string) error {

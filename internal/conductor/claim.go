@@ -82,6 +82,7 @@ func (c *Conductor) order(ctx context.Context, w records.Work) (o message.Order,
 	o = message.Order{
 		Job: job.ID, Kind: job.Kind, Project: job.Project, Installation: c.Records.Installation(),
 		Instance: w.Instance, Target: job.Spec.Target, Cancel: job.Cancel, Method: string(job.Spec.Method),
+		Wanted: job.Spec.Wanted,
 	}
 	switch job.Kind {
 	case coffer.JobBackup:

@@ -171,6 +171,9 @@ type Order struct {
 	Cancel bool           `json:"cancel,omitempty"`
 	// Method makes a backup in place of the agent's own choice; "" is that.
 	Method string `json:"method,omitempty"`
+	// Wanted is the container that Container stands in for, since another project has
+	// it; "" is none.
+	Wanted string `json:"wanted,omitempty"`
 }
 
 // Synthesis is the kind of an order whose job is a backup that joins Chain into a

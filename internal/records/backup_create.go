@@ -171,7 +171,7 @@ func backupRows(rows *bundle, b coffer.Backup, n NewBackup) error {
 		b.Datastore.Type, b.Datastore.Version, b.Datastore.VersionID, b.Store, b.Container, flag(b.Parent != ""), now, now)
 	return jobRows(rows, coffer.Job{
 		ID: coffer.JobID(b.ID), Kind: coffer.JobBackup, Project: b.Project, Instance: b.Instance, Backup: b.ID, Created: n.Now,
-		Spec: coffer.Spec{Method: n.Method},
+		Spec: coffer.Spec{Method: n.Method, Wanted: n.Wanted},
 	})
 }
 

@@ -30,6 +30,7 @@ type NewBackup struct {
 	Incremental      bool            // stand on the newest COMPLETED, if there is one
 	Container, Store string          // Container "": a strategy's, or Default
 	Default          string          // the container where no strategy names one; "" is DefaultContainer
+	Wanted           string          // the container that Container stands in for; "" is none
 	Method           coffer.Method   // "" leaves it to the agent
 	Key              string          // the Idempotency-Key; "" is none
 	Quota            int             // backups of the project; below 0 is no limit
