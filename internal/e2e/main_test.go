@@ -31,7 +31,9 @@ func build(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the program under test:", err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	clouds.Stop()
+	return code
 }
 
 // heavy skips a test unless the long ones are asked for.

@@ -31,7 +31,7 @@ type KeystoneServer struct {
 	URL      string               // with /v3
 	Projects map[string]string    // name to id
 	Users    map[string]string    // name to id
-	EC2      map[string]AccessKey // of alice and bob, for S3
+	EC2      map[string]AccessKey // of a user of each project, for S3
 
 	farm
 	port  int

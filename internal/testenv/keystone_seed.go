@@ -28,7 +28,7 @@ func (k *KeystoneServer) seed(o KeystoneOptions) error {
 			return err
 		}
 	}
-	for user, project := range map[string]string{"alice": "farm-a", "bob": "farm-b"} {
+	for user, project := range map[string]string{"alice": "farm-a", "bob": "farm-b", "carol": "farm-c", "dave": "farm-d"} {
 		if err := k.addAccessKey(user, project); err != nil {
 			return err
 		}
