@@ -94,7 +94,7 @@ func (s *schedule) takeAll() {
 		layer, next, err := s.take(base)
 		if err != nil {
 			// DDL in mid-backup may fail it, and then it must have said so.
-			if tries++; tries > 8 || !coffer.IsKind(err, coffer.KindTool, coffer.KindNeedFull) {
+			if tries++; tries > 8 || !coffer.IsKind(err, coffer.KindTool, coffer.KindNeedFull, coffer.KindUnavailable) {
 				s.t.Fatalf("backup: %v (%s)", err, coffer.HintOf(err))
 			}
 			s.t.Logf("taken again: %v", err)
