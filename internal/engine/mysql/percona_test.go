@@ -50,7 +50,7 @@ func (s *scene) closingPercona(checkpoints, gtid string) []byte {
 	s.file("xtrabackup_binlog_info", "binlog.000002\t157\t"+gtid+"\n").file("xtrabackup_logfile", string(make([]byte, 2048)))
 	s.file("xtrabackup_checkpoints", checkpoints).file("ib_buffer_pool", "").file("backup-my.cnf", perconaCnf)
 	s.file("xtrabackup_info", "tool_version = 8.0.35-31\nserver_version = 8.0.36\nbinlog_pos = filename 'binlog.000002', position '157'\n")
-	s.file("xtrabackup_tablespaces", "{}")
+	s.file("xtrabackup_tablespaces", `{"version":1,"external_tablespaces":[]}`)
 	s.must(s.w.Close())
 	return s.Bytes()
 }
@@ -98,6 +98,7 @@ func play(t *testing.T, m engine.Method, version string) *played {
 		playedAnswer{"GTID_SUBSET", 1, [][]string{{"1"}}},
 		playedAnswer{"TABLE_ID FROM", 2, [][]string{{"7", "1061"}}},
 		playedAnswer{"COMPRESSION=", 1, nil},
+		playedAnswer{"_DATAFILES", 1, nil},
 		playedAnswer{"ENCRYPTION = 'Y'", 1, nil},
 	)
 	p.write(t, "tool", playedTool)
@@ -204,6 +205,14 @@ func TestXtraBackupChain(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for text, kind := range map[string]coffer.Kind{
+		`{"version":1,"external_tablespaces":[{"file_name":"/etc/x.ibd","tablespace_name":"x"}]}`: coffer.KindUnsupported, "none": coffer.KindCorrupt,
+	} {
+		l := stored{position: chain[0].Position(), stream: full(t).file("xtrabackup_tablespaces", text).file("xtrabackup_checkpoints", perconaFull).Bytes()}
+		if err := restorer.Restore(t.Context(), emptyTarget(t), []engine.Layer{l}); !coffer.IsKind(err, kind) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 	table := engine.TableOrder{Database: "shop", Name: "orders"}
 	if look, err := restorer.(*Engine).LookTable(t.Context(), table, chain[:1]); err != nil || !strings.Contains(strings.Join(look.Stops, "\n"), "MySQL or Percona Server") {
 		t.Errorf("one table of it: %+v, %v", look, err)
@@ -285,7 +294,7 @@ func TestPerconaRefuses(t *testing.T) {
 	p.write(t, "version", playedVersion)
 	for words, row := range map[string][]string{
 		"SHOW GRANTS": {"GRANT RELOAD, PROCESS, LOCK TABLES, REPLICATION CLIENT ON *.* TO `b`"}, "ENCRYPTION = 'Y'": {"shop/secret"},
-		"COMPRESSION=": {"shop.packed"}, "redo_log_encrypt": {"1", "0"},
+		"COMPRESSION=": {"shop.packed"}, "_DATAFILES": {"/srv/shop/far.ibd"}, "redo_log_encrypt": {"1", "0"},
 	} {
 		before := p.server.set1(words, row)
 		if _, err := p.Probe(t.Context(), engine.Base{}); !coffer.IsKind(err, coffer.KindUnsupported, coffer.KindUnprocessable) {

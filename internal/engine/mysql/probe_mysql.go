@@ -57,6 +57,28 @@ func (s server) innodbView(name string) string {
 
 // checkMySQL refuses what Percona's tools copy and no restore here could use.
 func (c *client) checkMySQL(ctx context.Context, s server) error {
+	if err := c.checkMySQLEncryption(ctx, s); err != nil {
+		return err
+	}
+	names, err := c.texts(ctx, `SELECT PATH FROM `+s.innodbView("DATAFILES")+` WHERE PATH LIKE '/%' OR PATH LIKE '../%' ORDER BY PATH LIMIT 3`)
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		return coffer.E(coffer.KindUnsupported, opProbe, "tablespaces outside of the data folder cannot be backed up: %s", strings.Join(names, ", ")).
+			WithHint("move them into the data folder")
+	}
+	names, err = c.texts(ctx, `SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) FROM information_schema.TABLES
+		WHERE CREATE_OPTIONS LIKE '%COMPRESSION=%' AND CREATE_OPTIONS NOT LIKE '%COMPRESSION="NONE"%' ORDER BY 1 LIMIT 3`)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	return coffer.E(coffer.KindUnsupported, opProbe, "tables with COMPRESSION are streamed with holes, which cannot be stored: %s", strings.Join(names, ", ")).
+		WithHint("ALTER TABLE … COMPRESSION='NONE', then OPTIMIZE TABLE")
+}
+
+// checkMySQLEncryption refuses pages and logs of which no restore has the keys.
+func (c *client) checkMySQLEncryption(ctx context.Context, s server) error {
 	encrypted := `ENCRYPTION = 'Y'`
 	if s.version[0] < 8 {
 		encrypted = `FLAG & 8192`
@@ -67,23 +89,17 @@ func (c *client) checkMySQL(ctx context.Context, s server) error {
 		return err
 	case len(names) > 0:
 		return coffer.E(coffer.KindUnsupported, opProbe, "the tablespace %s is encrypted by the server, and no restore could open a copy", names[0])
+	case s.version[0] < 8:
+		return nil
 	}
-	if s.version[0] >= 8 {
-		var redo, undo bool
-		if err := c.db.QueryRowContext(ctx, `SELECT @@innodb_redo_log_encrypt, @@innodb_undo_log_encrypt`).Scan(&redo, &undo); err != nil {
-			return c.failed(ctx, err)
-		}
-		if redo || undo {
-			return coffer.E(coffer.KindUnsupported, opProbe, "the redo or undo log is encrypted by the server, and no restore could open a copy")
-		}
+	var redo, undo bool
+	if err := c.db.QueryRowContext(ctx, `SELECT @@innodb_redo_log_encrypt, @@innodb_undo_log_encrypt`).Scan(&redo, &undo); err != nil {
+		return c.failed(ctx, err)
 	}
-	names, err = c.texts(ctx, `SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) FROM information_schema.TABLES
-		WHERE CREATE_OPTIONS LIKE '%COMPRESSION=%' AND CREATE_OPTIONS NOT LIKE '%COMPRESSION="NONE"%' ORDER BY 1 LIMIT 3`)
-	if err != nil || len(names) == 0 {
-		return err
+	if redo || undo {
+		return coffer.E(coffer.KindUnsupported, opProbe, "the redo or undo log is encrypted by the server, and no restore could open a copy")
 	}
-	return coffer.E(coffer.KindUnsupported, opProbe, "tables with COMPRESSION are streamed with holes, which cannot be stored: %s", strings.Join(names, ", ")).
-		WithHint("ALTER TABLE … COMPRESSION='NONE', then OPTIMIZE TABLE")
+	return nil
 }
 
 // checkMySQLBinlog sees that the parent's place is in the server's own history.

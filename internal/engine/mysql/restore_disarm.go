@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -42,6 +43,9 @@ func disarm(root *os.Root, d dialect) error {
 		case ".qp", ".xbcrypt", ".lz4":
 			return coffer.E(coffer.KindUnsupported, "file "+name, "compressed or encrypted by the tool: it cannot be restored here")
 		}
+		if name == elsewhereFile {
+			return noneElsewhere(root)
+		}
 		return nil
 	})
 	if err != nil {
@@ -52,6 +56,29 @@ func disarm(root *os.Root, d dialect) error {
 		return err
 	}
 	return root.WriteFile(optionsFile, options, 0o600)
+}
+
+// elsewhereFile is where Percona's tool of version 8 notes which tablespaces lie
+// outside of the data folder; its prepare goes by it.
+const elsewhereFile = "xtrabackup_tablespaces"
+
+// noneElsewhere wants that file to be empty of them.
+func noneElsewhere(root *os.Root) error {
+	b, err := readSmall(root, elsewhereFile)
+	if err != nil {
+		return err
+	}
+	var list struct {
+		Elsewhere []json.RawMessage `json:"external_tablespaces"`
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		return coffer.E(coffer.KindCorrupt, "file "+elsewhereFile, "%w", err)
+	}
+	if len(list.Elsewhere) > 0 {
+		return coffer.E(coffer.KindUnsupported, "file "+elsewhereFile, "%d tablespaces lie outside of the data folder", len(list.Elsewhere)).
+			WithHint("move them into the data folder and take a full backup")
+	}
+	return nil
 }
 
 // readSmall reads a control file of bounded size.
