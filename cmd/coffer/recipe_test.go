@@ -44,3 +44,22 @@ func TestNewRecipe(t *testing.T) {
 		}
 	}
 }
+
+// Percona's tool must be told of every layer but the last that another follows.
+func TestPrepareCommands(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{
+		1: "xtrabackup --prepare --target-dir=0",
+		2: "xtrabackup --prepare --apply-log-only --target-dir=0; xtrabackup --prepare --target-dir=0 --incremental-dir=1",
+		4: "xtrabackup --prepare --apply-log-only --target-dir=0; for n in $(seq 1 2); do xtrabackup --prepare --apply-log-only --target-dir=0 --incremental-dir=$n; done; " +
+			"xtrabackup --prepare --target-dir=0 --incremental-dir=3",
+	} {
+		if got := prepareCommand("xtrabackup", n); got != want {
+			t.Errorf("%d backups: %s", n, got)
+		}
+	}
+	want := "mariadb-backup --prepare --target-dir=0; for n in $(seq 1 2); do mariadb-backup --prepare --target-dir=0 --incremental-dir=$n; done"
+	if got := prepareCommand("mariadb-backup", 3); got != want {
+		t.Errorf("of MariaDB's tool: %s", got)
+	}
+}
