@@ -50,7 +50,7 @@ type indexWriter struct {
 	err    error // the first failure
 }
 
-func newIndexWriter(dir string, id coffer.BackupID, rec age.Recipient) (*indexWriter, error) {
+func newIndexWriter(dir string, id coffer.BackupID, rec age.Recipient, zstd *codec.Encoders) (*indexWriter, error) {
 	f, err := spoolFile(dir)
 	if err != nil {
 		return nil, err
@@ -64,10 +64,7 @@ func newIndexWriter(dir string, id coffer.BackupID, rec age.Recipient) (*indexWr
 		}
 		dst = w.seal
 	}
-	if w.enc, err = codec.NewWriter(dst, codec.Zstd, 1, nil); err != nil {
-		f.Close()
-		return nil, coffer.Wrap("compress the index", err)
-	}
+	w.enc = zstd.NewWriter(dst, 1, nil)
 	w.line(indexHead{Index: IndexFormat, Backup: id})
 	return w, nil
 }

@@ -159,7 +159,17 @@ func (w *Writer) open() (err error) {
 	})
 	w.data.pool = newPool(w.o.InFlight)
 	w.data.maxObject, w.data.maxParts, w.data.md5 = w.o.MaxObject, w.o.MaxParts, w.o.MD5
-	if w.index, err = newIndexWriter(w.o.SpoolDir, w.in.Backup, rec); err != nil {
+	encoders, err := codec.NewEncoders(w.o.Compression, w.o.Workers)
+	if err != nil {
+		return err
+	}
+	zstd := encoders // of the same backup's bytes, so the index may share them
+	if w.o.Compression != codec.Zstd {
+		if zstd, err = codec.NewEncoders(codec.Zstd, 1); err != nil {
+			return err
+		}
+	}
+	if w.index, err = newIndexWriter(w.o.SpoolDir, w.in.Backup, rec, zstd); err != nil {
 		return err
 	}
 	dst := io.Writer(w.data)
@@ -169,8 +179,8 @@ func (w *Writer) open() (err error) {
 		}
 		dst = w.seal
 	}
-	w.frames, err = codec.NewWriter(dst, w.o.Compression, w.o.Workers, w.index.frame)
-	return err
+	w.frames = encoders.NewWriter(dst, w.o.Workers, w.index.frame)
+	return nil
 }
 
 func (w *Writer) parts(name func(int) string) *partWriter {

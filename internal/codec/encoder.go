@@ -2,7 +2,6 @@ package codec
 
 import (
 	"bytes"
-	"errors"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -10,11 +9,10 @@ import (
 	"github.com/cofferdb/coffer"
 )
 
-// encoder makes frames, one after another; each worker owns one.
+// encoder makes frames, one after another; it keeps nothing open.
 type encoder interface {
 	// encode compresses plain into a new frame, in stored's memory if it fits.
 	encode(stored, plain []byte) ([]byte, error)
-	close() error
 }
 
 func newEncoder(c Compression) (encoder, error) {
@@ -27,20 +25,23 @@ func newEncoder(c Compression) (encoder, error) {
 	return nil, c.check()
 }
 
-// newEncoders makes one for each of n workers, or none.
-func newEncoders(c Compression, n int) ([]encoder, error) {
-	made := make([]encoder, 0, n)
+// Encoders are the memory in which frames are made: zstd's is half a MiB for each core.
+// Several Writers may share it, of one owner's bytes: what a frame was made of stays in
+// it until the next.
+type Encoders struct{ idle chan encoder }
+
+// NewEncoders makes one for each of workers (0: one for each core).
+func NewEncoders(c Compression, workers int) (*Encoders, error) {
+	n := workerCount(workers)
+	s := &Encoders{idle: make(chan encoder, n)}
 	for range n {
 		e, err := newEncoder(c)
 		if err != nil {
-			for _, e := range made {
-				err = errors.Join(err, e.close())
-			}
 			return nil, err
 		}
-		made = append(made, e)
+		s.idle <- e
 	}
-	return made, nil
+	return s, nil
 }
 
 type zstdEncoder struct{ e *zstd.Encoder }
@@ -71,8 +72,6 @@ func (z zstdEncoder) encode(stored, plain []byte) ([]byte, error) {
 	return z.e.EncodeAll(plain, stored[:0]), nil
 }
 
-func (z zstdEncoder) close() error { return z.e.Close() }
-
 type gzipEncoder struct {
 	w   *gzip.Writer
 	buf *bytes.Buffer
@@ -94,8 +93,6 @@ func (g gzipEncoder) encode(stored, plain []byte) ([]byte, error) {
 	}
 	return append(stored[:0], g.buf.Bytes()...), nil
 }
-
-func (g gzipEncoder) close() error { return nil }
 
 var (
 	_ encoder = zstdEncoder{}

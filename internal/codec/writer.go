@@ -12,8 +12,9 @@ import (
 //
 // A Writer must be closed on every path: until Close or Fail its workers wait.
 type Writer struct {
-	dst     io.Writer
-	onFrame func(Frame)
+	dst      io.Writer
+	onFrame  func(Frame)
+	encoders *Encoders
 
 	free  chan *frameJob // empty ones; their number bounds the memory
 	work  chan *frameJob // full ones, for any worker
@@ -43,25 +44,30 @@ type frameJob struct {
 // may be nil, is told of each frame after it is written, in order, from one
 // goroutine. Write blocks while dst is slow.
 func NewWriter(dst io.Writer, c Compression, workers int, onFrame func(Frame)) (*Writer, error) {
-	workers = workerCount(workers)
-	encoders, err := newEncoders(c, workers)
+	encoders, err := NewEncoders(c, workers)
 	if err != nil {
 		return nil, err
 	}
+	return encoders.NewWriter(dst, workers, onFrame), nil
+}
+
+// NewWriter is the package's, with encoders that are there already.
+func (s *Encoders) NewWriter(dst io.Writer, workers int, onFrame func(Frame)) *Writer {
+	workers = workerCount(workers)
 	n := inFlight(workers)
 	w := &Writer{
-		dst: dst, onFrame: onFrame,
+		dst: dst, onFrame: onFrame, encoders: s,
 		free: make(chan *frameJob, n), work: make(chan *frameJob, n), order: make(chan *frameJob, n),
 		stop: make(chan struct{}),
 	}
 	for range n {
 		w.free <- &frameJob{done: make(chan struct{}, 1)}
 	}
-	for _, e := range encoders {
-		w.tasks.Go(func() { w.compress(e) })
+	for range workers {
+		w.tasks.Go(w.compress)
 	}
 	w.tasks.Go(w.collect)
-	return w, nil
+	return w
 }
 
 // Write takes p into frames. It fails with the first failure of dst, or of Fail.
@@ -165,23 +171,29 @@ func (w *Writer) failure() error {
 }
 
 // compress is one worker.
-func (w *Writer) compress(e encoder) {
-	defer func() {
-		if err := e.close(); err != nil {
-			w.Fail(coffer.Wrap("close an encoder", err))
-		}
-	}()
+func (w *Writer) compress() {
 	for {
 		select {
 		case <-w.stop:
 			return
 		case j, ok := <-w.work:
-			if !ok {
+			if !ok || !w.encode(j) {
 				return
 			}
-			j.stored, j.err = e.encode(j.stored, j.plain)
-			j.done <- struct{}{}
 		}
+	}
+}
+
+// encode makes one frame with the next encoder that is idle.
+func (w *Writer) encode(j *frameJob) bool {
+	select {
+	case <-w.stop:
+		return false
+	case e := <-w.encoders.idle:
+		j.stored, j.err = e.encode(j.stored, j.plain)
+		w.encoders.idle <- e
+		j.done <- struct{}{}
+		return true
 	}
 }
 
