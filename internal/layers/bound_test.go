@@ -15,11 +15,11 @@ import (
 	"github.com/cofferdb/coffer/internal/layers"
 )
 
-// A chain of 100 increments over one terabyte: tables of 16 GiB each, of which every
+// A chain of 100 increments over one terabyte: tables of 64 GiB each, of which every
 // increment has changed some runs of pages.
 const (
-	boundTables = 64
-	boundPages  = 1 << 20 // of each table
+	boundTables = 16
+	boundPages  = 1 << 22 // of each table
 	boundLinks  = 100
 	boundRuns   = 80 // of a table, in each increment
 	boundChunk  = 10 << 20

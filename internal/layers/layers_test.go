@@ -26,7 +26,11 @@ const ps = 16 << 10
 
 // page is a valid page of a tablespace; size is FSP_SIZE, for page 0.
 func page(id, number uint32, version byte, size uint32) []byte {
-	b := make([]byte, ps)
+	return pageOf(ps, id, number, version, size)
+}
+
+func pageOf(n int, id, number uint32, version byte, size uint32) []byte {
+	b := make([]byte, n)
 	binary.BigEndian.PutUint32(b[4:], number)
 	binary.BigEndian.PutUint32(b[34:], id)
 	b[200] = version
@@ -38,13 +42,15 @@ func page(id, number uint32, version byte, size uint32) []byte {
 }
 
 func sum(b []byte) []byte {
-	binary.BigEndian.PutUint32(b[ps-4:], crc32.Checksum(b[:ps-4], crc32.MakeTable(crc32.Castagnoli)))
+	end := len(b) - 4
+	binary.BigEndian.PutUint32(b[end:], crc32.Checksum(b[:end], crc32.MakeTable(crc32.Castagnoli)))
 	return b
 }
 
 // fake is a layer in memory.
 type fake struct {
 	id      coffer.BackupID
+	ps      int // bytes of a page
 	data    []byte
 	entries []engine.Entry
 	mu      sync.Mutex
@@ -52,7 +58,7 @@ type fake struct {
 }
 
 func newFake(id string) *fake {
-	return &fake{id: coffer.BackupID(id), read: map[int64]bool{}}
+	return &fake{id: coffer.BackupID(id), ps: ps, read: map[int64]bool{}}
 }
 
 func (f *fake) Backup() coffer.BackupID                       { return f.id }
@@ -102,20 +108,20 @@ func (f *fake) small(name string, kind engine.EntryKind, content string) *fake {
 func (f *fake) whole(name string, id uint32, n int, version byte) *fake {
 	var b []byte
 	for i := range n {
-		b = append(b, page(id, uint32(i), version, uint32(n))...)
+		b = append(b, pageOf(f.ps, id, uint32(i), version, uint32(n))...)
 	}
 	kind := engine.KindSpace
 	if strings.HasSuffix(name, ".new") {
 		kind = engine.KindNew
 	}
-	return f.file(engine.Entry{Name: name, Kind: kind, Space: &id, PageSize: ps, Page0: true, FSPSize: uint32(n)}, b)
+	return f.file(engine.Entry{Name: name, Kind: kind, Space: &id, PageSize: f.ps, Page0: true, FSPSize: uint32(n)}, b)
 }
 
 // delta adds changed pages; size is FSP_SIZE if page 0 is one of them.
 func (f *fake) delta(name string, id uint32, size uint32, version byte, pages ...uint32) *fake {
 	var content []byte
 	var runs layers.Runs
-	per := ps/4 - 1
+	per := f.ps/4 - 1
 	for rest, first := pages, true; first || len(rest) > 0; first = false {
 		n := min(per, len(rest))
 		head := []byte("xtra")
@@ -125,17 +131,17 @@ func (f *fake) delta(name string, id uint32, size uint32, version byte, pages ..
 		for _, p := range rest[:n] {
 			head = binary.BigEndian.AppendUint32(head, p)
 		}
-		head = append(head, bytes.Repeat([]byte{0xff}, ps-len(head))...)
+		head = append(head, bytes.Repeat([]byte{0xff}, f.ps-len(head))...)
 		content = append(content, head...)
 		for _, p := range rest[:n] {
 			runs.Add(p)
-			content = append(content, page(id, p, version, size)...)
+			content = append(content, pageOf(f.ps, id, p, version, size)...)
 		}
 		rest = rest[n:]
 	}
-	f.file(engine.Entry{Name: name + ".meta", Kind: engine.KindMeta, Space: &id, PageSize: ps}, []byte("meta"))
+	f.file(engine.Entry{Name: name + ".meta", Kind: engine.KindMeta, Space: &id, PageSize: f.ps}, []byte("meta"))
 	f.entries = append(f.entries, engine.Entry{Name: name + ".delta", Kind: engine.KindPages, Runs: runs.Take(true)})
-	e := engine.Entry{Name: name + ".delta", Kind: engine.KindDelta, PageSize: ps, Pages: int64(len(pages))}
+	e := engine.Entry{Name: name + ".delta", Kind: engine.KindDelta, PageSize: f.ps, Pages: int64(len(pages))}
 	if len(pages) > 0 && pages[0] == 0 {
 		e.Page0, e.FSPSize = true, size
 	}
@@ -172,6 +178,12 @@ func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 // join merges a chain; the files are told by the versions of their pages ('.' is a
 // page of zeros), or by their content.
 func join(t *testing.T, chain ...*fake) (map[string]string, error) {
+	t.Helper()
+	return joinPages(t, ps, chain...)
+}
+
+// joinPages tells pages of another size.
+func joinPages(t *testing.T, ps int, chain ...*fake) (map[string]string, error) {
 	t.Helper()
 	var all []engine.Layer
 	for _, f := range chain {
@@ -347,14 +359,16 @@ func TestHostileLayers(t *testing.T) {
 	}
 }
 
-// TestRandomChains holds random chains against a model, page by page.
+// TestRandomChains holds random chains against a model, page by page. The pages are of
+// 4 KiB, so that a delta of little memory has more than one list.
 func TestRandomChains(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(3) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		const n = 4600 // more than one list of a delta
+		const ps, n = 4 << 10, 3400
 		want := bytes.Repeat([]byte{'f'}, n)
-		chain := []*fake{newFake("full").whole("ibdata1", 0, 4, 'f').whole("d/t.ibd", 7, n, 'f')}
+		layer := func(id string) *fake { f := newFake(id); f.ps = ps; return f }
+		chain := []*fake{layer("full").whole("ibdata1", 0, 16, 'f').whole("d/t.ibd", 7, n, 'f')}
 		for v := byte('1'); v <= '4'; v++ {
 			set := map[uint32]bool{}
 			for range 1 + rnd.IntN(40) {
@@ -367,9 +381,9 @@ func TestRandomChains(t *testing.T) {
 			for _, p := range pages {
 				want[p] = v
 			}
-			chain = append(chain, newFake(string(v)).delta("ibdata1", 0, 4, v).delta("d/t.ibd", 7, n, v, pages...))
+			chain = append(chain, layer(string(v)).delta("ibdata1", 0, 16, v).delta("d/t.ibd", 7, n, v, pages...))
 		}
-		if got, err := join(t, chain...); err != nil || got["d/t.ibd"] != string(want) {
+		if got, err := joinPages(t, ps, chain...); err != nil || got["d/t.ibd"] != string(want) {
 			t.Fatalf("seed %d: %v, or pages differ", seed, err)
 		}
 	}

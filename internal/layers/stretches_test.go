@@ -78,7 +78,7 @@ func (f *watched) Close() error {
 // and gets no end.
 func TestOneFileIsWrittenByAll(t *testing.T) {
 	t.Parallel()
-	const size = 200<<20 + 5*ps
+	const size = 140<<20 + 5*ps
 	id := uint32(7)
 	var now, most atomic.Int64
 	full := &made{fake: newFake("full"), id: id, size: size, version: 'f', now: &now, most: &most}
@@ -93,7 +93,7 @@ func TestOneFileIsWrittenByAll(t *testing.T) {
 	}
 	full.entries = []engine.Entry{e}
 	var pages []uint32
-	const changed = 150 << 20 / ps // from there on, every 97th page
+	const changed = 120 << 20 / ps // from there on, every 97th page
 	for p := uint32(changed); p < size/ps; p += 97 {
 		pages = append(pages, p)
 	}
