@@ -1,7 +1,8 @@
 // Package bench measures what docs/BENCHMARKS.md promises: a real MariaDB's full
-// backup against the stock pipelines, the agent's memory, the writers' longest
-// stall, the API on SQLite, the start of the server, and the control plane over
-// RabbitMQ and PostgreSQL with a fleet of agents. It holds benchmarks and what tries
+// backup against the stock pipelines, a stream into a real Swift and radosgw against
+// other clients, the agent's memory, the writers' longest stall, the API on SQLite, the
+// start of the server, and the control plane over RabbitMQ and PostgreSQL with a fleet
+// of agents. It holds benchmarks and what tries
 // them in a small size, and nothing that others import.
 //
 //	make bench
@@ -13,6 +14,6 @@
 // The data (2.2 GB) is made once a run, which takes a few minutes. With
 // COFFER_BENCH_DATA=FOLDER it is kept there, and used again by the next run.
 // Backups are written below TMPDIR. COFFER_BENCH_AGENTS and COFFER_BENCH_RATE shrink the
-// fleet and the requests a second; COFFER_BENCH_PROFILE=FOLDER keeps the roles' CPU
-// profiles.
+// fleet and the requests a second, COFFER_BENCH_STORE_BYTES the stream that is sent
+// into stores; COFFER_BENCH_PROFILE=FOLDER keeps the roles' CPU profiles.
 package bench

@@ -22,11 +22,17 @@ var scratch = sync.OnceValue(func() string {
 })
 
 // TestMain is also the child that carries out one backup into a store that
-// stalls, the one that restores, and the one that is a role of the control plane, so
-// that what they use can be seen.
+// stalls, the one that stores a stream, the stream's source, the one that restores, and
+// the one that is a role of the control plane, so that what they use can be seen.
 func TestMain(m *testing.M) {
 	if spec := os.Getenv(stationEnv); spec != "" {
 		os.Exit(beStation(spec))
+	}
+	if spec := os.Getenv(shipEnv); spec != "" {
+		os.Exit(ship(spec))
+	}
+	if spec := os.Getenv(noiseEnv); spec != "" {
+		os.Exit(noise(spec))
 	}
 	if spec := os.Getenv(fetchEnv); spec != "" {
 		os.Exit(fetch(spec))
