@@ -105,7 +105,7 @@ func (g *Guest) backup(ctx context.Context, r Request, info BackupInfo) (end Upd
 			return end, err
 		}
 	}
-	end.Checksum, err = g.store(ctx, in, info, base)
+	end.Checksum, err = g.store(ctx, in, info, base, facts.DataBytes)
 	if err == nil {
 		end.Location = location(account, in.name, objectName(info.ID))
 	}
@@ -134,12 +134,16 @@ func unchanged(ctx context.Context, in container, p Parent) error {
 	return nil
 }
 
-// store streams the backup into the container, and gives its checksum.
-func (g *Guest) store(ctx context.Context, in container, info BackupInfo, base engine.Base) (string, error) {
+// store streams the backup of a database of that size into the container, and gives
+// its checksum.
+func (g *Guest) store(ctx context.Context, in container, info BackupInfo, base engine.Base, dataBytes int64) (string, error) {
 	if err := in.make(ctx); err != nil {
 		return "", coffer.Wrap("make the container", err)
 	}
-	up := &upload{ctx: ctx, in: in, backup: info.ID}
+	up := &upload{ctx: ctx, in: in, backup: info.ID, most: in.segments(ctx), size: partSize}
+	if err := up.prepare(ctx, dataBytes); err != nil {
+		return "", coffer.Wrap("prepare a large object", err)
+	}
 	checksum, err := g.fill(ctx, up, info, base)
 	if err == nil {
 		return checksum, nil

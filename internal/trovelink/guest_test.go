@@ -349,7 +349,7 @@ func TestUpload(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
 	in := container{http: s.Client(), account: s.URL + "/v1/AUTH_p", name: "c", token: "secret-token", patient: retry.Policy{Tries: 1}}
-	u := &upload{ctx: t.Context(), in: in, backup: backupID}
+	u := &upload{ctx: t.Context(), in: in, backup: backupID, most: usualSegments, size: partSize}
 	if _, err := u.Write(make([]byte, 40<<20)); err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,9 @@ func partSize(i int) int {
 	return 64 << 20
 }
 
+// manifestName is a manifest that a manifest names; none begins as segments do.
+func manifestName(backup string, i int) string { return fmt.Sprintf("%s.manifest_%08d", backup, i) }
+
 // checkID refuses what cannot be a backup's id, since it becomes an object's name.
 func checkID(id string) error {
 	if !coffer.IsUUID(id) {

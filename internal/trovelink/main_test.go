@@ -1,6 +1,7 @@
 package trovelink
 
 import (
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -12,7 +13,15 @@ import (
 
 func TestMain(m *testing.M) {
 	guard.Hook()
-	goleak.VerifyTestMain(m)
+	code := m.Run()
+	servers.Stop()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 func heavy(t *testing.T) {

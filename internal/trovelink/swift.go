@@ -38,20 +38,22 @@ func (c container) do(ctx context.Context, method, object, query string, body []
 	op := strings.ToLower(method) + " " + strings.TrimSuffix(c.name+"/"+object, "/")
 	var answer http.Header
 	err := c.patient.Do(ctx, op, func(ctx context.Context) (err error) {
-		answer, err = c.once(ctx, op, method, object, query, body, h)
+		answer, _, err = c.once(ctx, op, method, object, query, body, h)
 		return err
 	})
 	return answer, err
 }
 
-func (c container) once(ctx context.Context, op, method, object, query string, body []byte, h http.Header) (http.Header, error) {
+// once makes one request, once. Of the answer's body it gives no more than an error
+// says.
+func (c container) once(ctx context.Context, op, method, object, query string, body []byte, h http.Header) (http.Header, string, error) {
 	at := strings.TrimSuffix(c.account, "/") + "/" + url.PathEscape(c.name)
 	if object != "" {
 		at += "/" + url.PathEscape(object)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, at+query, bytes.NewReader(body))
 	if err != nil {
-		return nil, coffer.E(coffer.KindInvalid, op, "%w", err)
+		return nil, "", coffer.E(coffer.KindInvalid, op, "%w", err)
 	}
 	for k, v := range h {
 		req.Header[k] = v
@@ -60,13 +62,14 @@ func (c container) once(ctx context.Context, op, method, object, query string, b
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, coffer.Wrap(op, ctx.Err())
+			return nil, "", coffer.Wrap(op, ctx.Err())
 		}
-		return nil, coffer.E(coffer.KindUnavailable, op, "%w", err)
+		return nil, "", coffer.E(coffer.KindUnavailable, op, "%w", err)
 	}
 	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // for the error only
-	return resp.Header, refusal(op, resp.StatusCode, strings.TrimSpace(string(text)))
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // for an error, or a few bytes of ours
+	text := strings.TrimSpace(string(raw))
+	return resp.Header, text, refusal(op, resp.StatusCode, text)
 }
 
 // refusal is what an answer's status means.
@@ -120,6 +123,15 @@ func (c container) publish(ctx context.Context, object string, lines []line, met
 		return coffer.E(coffer.KindInternal, "write the manifest", "%w", err)
 	}
 	_, err = c.do(ctx, http.MethodPut, object, "?multipart-manifest=put", text, header(meta))
+	return err
+}
+
+// publishPrefix writes the dynamic manifest of a large object: its segments are what
+// begins so.
+func (c container) publishPrefix(ctx context.Context, object, prefix string, meta map[string]string) error {
+	h := header(meta)
+	h.Set("X-Object-Manifest", url.PathEscape(c.name)+"/"+url.PathEscape(prefix))
+	_, err := c.do(ctx, http.MethodPut, object, "", nil, h)
 	return err
 }
 

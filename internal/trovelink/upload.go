@@ -2,9 +2,8 @@ package trovelink
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"io"
+	"time"
 
 	"github.com/cofferdb/coffer"
 )
@@ -15,22 +14,21 @@ type upload struct {
 	ctx    context.Context
 	in     container
 	backup string
+	most   int             // segments in one static manifest
+	form   form            // of an object with more
+	size   func(i int) int // bytes of segment i
 
 	part  []byte
 	lines []line
-	sums  []byte // the MD5 of each segment, in hex
 }
 
 var _ io.Writer = (*upload)(nil)
-
-// maxSegments is how many a static large object has at most, as Swift comes.
-const maxSegments = 1000
 
 // Write takes bytes into the present segment, and stores it when more come than fit.
 func (u *upload) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
-		size := partSize(len(u.lines))
+		size := u.size(len(u.lines))
 		if len(u.part) == size {
 			if err := u.flush(); err != nil {
 				return n - len(p), err
@@ -45,19 +43,38 @@ func (u *upload) Write(p []byte) (int, error) {
 
 // flush stores the present segment.
 func (u *upload) flush() error {
-	if len(u.lines) == maxSegments {
-		return coffer.E(coffer.KindNoSpace, "store a segment", "the backup has more than %d segments", maxSegments).
-			WithHint("under Trove a backup has at most 52 GiB stored: use Coffer's own control plane for larger databases")
+	if len(u.lines) == u.most && u.form == oneManifest {
+		if err := u.widen(u.ctx); err != nil {
+			return err
+		}
+	}
+	if len(u.lines) == u.form.segments(u.most) {
+		return coffer.E(coffer.KindNoSpace, "store a segment", "the store reads no object of more than %d segments", len(u.lines)).
+			WithHint("use Coffer's own control plane for larger databases")
 	}
 	name := segmentName(u.backup, len(u.lines))
 	sum, err := u.in.put(u.ctx, name, u.part, nil)
 	if err != nil {
 		return err
 	}
-	u.sums = append(u.sums, sum...)
 	u.lines = append(u.lines, line{Path: "/" + u.in.name + "/" + name, ETag: sum, Size: int64(len(u.part))})
 	u.part = u.part[:0]
 	return nil
+}
+
+// publish writes what makes the segments one object.
+func (u *upload) publish(object string, meta map[string]string) (checksum string, err error) {
+	switch {
+	case len(u.lines) <= u.most:
+		return sumOf(u.lines), u.in.publish(u.ctx, object, u.lines, meta)
+	case u.form == byPrefix:
+		return sumOf(u.lines), u.in.publishPrefix(u.ctx, object, u.backup+"_", meta)
+	}
+	outer, err := u.in.nest(u.ctx, u.lines, u.most, func(i int) string { return manifestName(u.backup, i) })
+	if err != nil {
+		return "", err
+	}
+	return sumOf(outer), u.in.publish(u.ctx, object, outer, meta)
 }
 
 // finish publishes the object, looks at it, and gives the checksum that Trove expects:
@@ -74,20 +91,17 @@ func (u *upload) finish(meta map[string]string) (checksum string, err error) {
 				return "", err
 			}
 		}
-		sum := md5.Sum(u.sums)
-		checksum = hex.EncodeToString(sum[:])
-		err = u.in.publish(u.ctx, object, u.lines, meta)
+		checksum, err = u.publish(object, meta)
 	}
 	if err != nil {
 		return "", err
 	}
-	const op = "look at the stored backup"
-	etag, _, err := u.in.head(u.ctx, object)
-	if err != nil {
-		return "", coffer.Wrap(op, err)
+	patience := time.Duration(1) // one look
+	if u.form == byPrefix {
+		patience = time.Minute
 	}
-	if etag != checksum {
-		return "", coffer.E(coffer.KindCorrupt, op, "the store's ETag is %.60q, its sum is %s", etag, checksum)
+	if err := u.in.settles(u.ctx, object, checksum, patience); err != nil {
+		return "", coffer.Wrap("look at the stored backup", err)
 	}
 	return checksum, nil
 }
@@ -96,6 +110,11 @@ func (u *upload) finish(meta map[string]string) (checksum string, err error) {
 func (u *upload) abort(ctx context.Context) error {
 	if err := u.in.remove(ctx, objectName(u.backup)); err != nil {
 		return err
+	}
+	for i := range u.manifests() {
+		if err := u.in.remove(ctx, manifestName(u.backup, i)); err != nil {
+			return err
+		}
 	}
 	for i := range len(u.lines) + 1 { // the last one's answer may have been lost
 		if err := u.in.remove(ctx, segmentName(u.backup, i)); err != nil {
