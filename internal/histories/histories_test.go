@@ -179,7 +179,7 @@ func (h *history) grow(links, ops int) {
 // refuse notes a refusal that is allowed.
 func (h *history) refuse(err error, full bool) {
 	kind := coffer.KindOf(err)
-	if kind != coffer.KindNeedFull && kind != coffer.KindTool || kind == coffer.KindNeedFull && full {
+	if kind != coffer.KindNeedFull && kind != coffer.KindTool && kind != coffer.KindUnavailable || kind == coffer.KindNeedFull && full {
 		h.t.Fatalf("seed %d: a backup ended with %v", h.seed, err)
 	}
 	h.t.Logf("seed %d: refused: %v", h.seed, err)
