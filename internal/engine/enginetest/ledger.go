@@ -157,10 +157,7 @@ func (s *schedule) restoreSome() {
 				what += ", one database"
 			}
 		} else {
-			for _, l := range s.links[:i+1] {
-				layers = append(layers, l.layer)
-			}
-			target.Way = []engine.Way{engine.Stepwise, engine.Merged}[s.rng.IntN(2)]
+			layers, target.Way = s.chain(i)
 			what += ", " + string(target.Way)
 		}
 		if err := s.engine.Restore(s.t.Context(), target, layers); err != nil {
@@ -169,6 +166,26 @@ func (s *schedule) restoreSome() {
 		}
 		s.check(what, s.stage.Serve(s.t, target.Dir), s.links[i])
 	}
+}
+
+// chain is what stands up to a link, and one of the ways in which it can be restored:
+// a chain of which the stock tool would lose a table is refused step by step.
+func (s *schedule) chain(i int) (layers []engine.Layer, way engine.Way) {
+	s.t.Helper()
+	var positions []coffer.Position
+	for _, l := range s.links[:i+1] {
+		layers, positions = append(layers, l.layer), append(positions, l.position)
+	}
+	way = []engine.Way{engine.Stepwise, engine.Merged}[s.rng.IntN(2)]
+	if way != engine.Stepwise || len(positions) < 2 || coffer.Applicable(positions) == nil {
+		return layers, way
+	}
+	target := s.stage.Target(s.t)
+	target.Way = way
+	if err := s.engine.Restore(s.t.Context(), target, layers); !coffer.IsKind(err, coffer.KindUnsupported) {
+		s.t.Errorf("link %d, step by step: %v, where a merge alone can do it", i+1, err)
+	}
+	return layers, engine.Merged
 }
 
 // check compares a restored database with the ledger: in itself, and with the

@@ -85,7 +85,8 @@ type loadServer struct {
 }
 
 // start starts the server, without network, binary log, event scheduler and
-// plugins (nothing can be put into its folder for them), and waits until it answers.
+// plugins (nothing can be put into its folder for them), and waits until it answers. It
+// syncs nothing: the restore does that once, at its end, and starts anew after a crash.
 func (l *loader) start(ctx context.Context, more ...string) (*loadServer, error) {
 	const op = "start a server for the dump"
 	dir, err := os.Open(l.target.Dir)
@@ -96,7 +97,8 @@ func (l *loader) start(ctx context.Context, more ...string) (*loadServer, error)
 	args := append([]string{"--defaults-file=" + filepath.Join(l.target.Dir, optionsFile),
 		"--datadir=" + l.target.Dir, "--socket=" + loadSocket, "--skip-networking", "--skip-log-bin", "--skip-slave-start",
 		"--event-scheduler=OFF", "--plugin-dir=/proc", "--secure-file-priv=" + l.target.Dir, "--local-infile=OFF",
-		"--max-allowed-packet=1G", "--innodb-flush-log-at-trx-commit=0", "--pid-file=load.pid", "--console"}, more...)
+		"--max-allowed-packet=1G", "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--debug-no-sync",
+		"--pid-file=load.pid", "--console"}, more...)
 	s.cmd = l.command(context.WithoutCancel(ctx), l.tools.Server, args...)
 	s.cmd.Stderr = s.words
 	if err := child.Start(s.cmd, func() { s.err = s.cmd.Wait(); close(s.ended) }); err != nil {

@@ -58,7 +58,7 @@ func TestHeavyManyTables(t *testing.T) {
 		t.Skip("COFFER_HEAVY is not set")
 	}
 	const tables = 10_000
-	src := newSource(t, testenv.MariaDBOptions{LogBin: true, LogFileMB: 512})
+	src := newSource(t, testenv.MariaDBOptions{LogBin: true, LogFileMB: 512, ExtraConfig: []string{"innodb_flush_method = nosync", "debug_no_sync"}})
 	db := src.DB(t)
 	for i := range tables {
 		if _, err := db.ExecContext(t.Context(), fmt.Sprintf("CREATE TABLE shop.t%d (id INT PRIMARY KEY, v INT, KEY (v))", i)); err != nil {
