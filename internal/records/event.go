@@ -52,8 +52,22 @@ func lastEvent(b *bundle, job coffer.JobID, c conn) *answer[int64] {
 // addEvents adds what writes events behind the last.
 func addEvents(b *bundle, job coffer.JobID, at *answer[int64], events []coffer.Event, now time.Time) error {
 	last, found := at.first()
-	if len(events) == 0 || !found || last >= MaxEvents {
+	if !found {
 		return nil
+	}
+	n, err := eventsBehind(b, job, last, events, now)
+	if err != nil || n == 0 {
+		return err
+	}
+	b.exec(`UPDATE jobs SET events = ? WHERE id = ?`, last+int64(n), job)
+	return nil
+}
+
+// eventsBehind adds the rows of as many events as there is room for behind the last,
+// and not that they are there.
+func eventsBehind(b *bundle, job coffer.JobID, last int64, events []coffer.Event, now time.Time) (int, error) {
+	if len(events) == 0 || last >= MaxEvents {
+		return 0, nil
 	}
 	events = slices.Clone(events[:min(len(events), MaxEvents-int(last))])
 	for i := range events {
@@ -64,11 +78,10 @@ func addEvents(b *bundle, job coffer.JobID, at *answer[int64], events []coffer.E
 	}
 	for some := range slices.Chunk(events, eventRows) {
 		if err := insertEvents(b, job, some, now); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	b.exec(`UPDATE jobs SET events = ? WHERE id = ?`, last+int64(len(events)), job)
-	return nil
+	return len(events), nil
 }
 
 func insertEvents(b *bundle, job coffer.JobID, events []coffer.Event, now time.Time) error {

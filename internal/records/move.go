@@ -31,9 +31,8 @@ type move struct {
 func (d *DB) end(ctx context.Context, op string, m move) (ok bool, err error) {
 	err = d.write(ctx, op, func(c conn) error {
 		b := &bundle{}
-		was := ask(b, scanJob, `SELECT `+jobCols+` FROM jobs WHERE id = ?`+c.forUpdate, m.job)
-		moved := m.close(b)
-		events := lastEvent(b, m.job, c)
+		was := ask(b, scanLived, `SELECT `+jobCols+`, events FROM jobs WHERE id = ?`+c.forUpdate, m.job)
+		moved := m.close(b, len(m.e.Events))
 		if m.also != nil {
 			m.also(b)
 		}
@@ -45,19 +44,19 @@ func (d *DB) end(ctx context.Context, op string, m move) (ok bool, err error) {
 			return errNoJob(m.job)
 		}
 		if m.check != nil {
-			if err := m.check(j); err != nil {
+			if err := m.check(j.Job); err != nil {
 				return err
 			}
 		}
 		if ok = moved.held(); !ok {
-			ok = m.missed(j)
+			ok = m.missed(j.Job)
 			return nil
 		}
 		b = &bundle{}
-		if err := m.follow(c, b, j); err != nil {
+		if err := m.follow(c, b, j.Job); err != nil {
 			return err
 		}
-		if err := addEvents(b, m.job, events, m.e.Events, m.e.Now); err != nil {
+		if _, err := eventsBehind(b, m.job, j.events, m.e.Events, m.e.Now); err != nil {
 			return err
 		}
 		return c.last(b)
@@ -68,7 +67,7 @@ func (d *DB) end(ctx context.Context, op string, m move) (ok bool, err error) {
 // carryMove is a move within a transaction that goes on, for a job whose row it has.
 func carryMove(c conn, j coffer.Job, m move) (bool, error) {
 	b := &bundle{}
-	moved := m.close(b)
+	moved := m.close(b, 0)
 	if err := c.together(b); err != nil || !moved.held() {
 		return false, err
 	}
@@ -87,11 +86,35 @@ func moveToEnd(c conn, job coffer.JobID, to coffer.State, e Ending, condition st
 	return carryMove(c, j, move{job: job, to: to, e: e, condition: condition, args: args})
 }
 
-// close adds what closes the job if the condition holds.
-func (m move) close(b *bundle) *step {
+// lived is a job with the last event's id.
+type lived struct {
+	coffer.Job
+	events int64
+}
+
+func scanLived(r row) (l lived, err error) {
+	l.Job, err = scanJob(longer{r, &l.events})
+	return l, err
+}
+
+// longer is a row with one more column.
+type longer struct {
+	row
+	last any
+}
+
+// Scan implements row.
+func (l longer) Scan(dest ...any) error { return l.row.Scan(append(dest, l.last)...) }
+
+// close adds what closes the job if the condition holds, and counts its last events.
+func (m move) close(b *bundle, events int) *step {
 	at := micros(orNow(m.e.Now))
-	return b.exec(`UPDATE jobs SET state = ?, err_kind = ?, error = ?, hint = ?, updated = ?, ended = ?
-		WHERE id = ? AND `+m.condition, append([]any{m.to, m.e.Kind, m.e.Error, m.e.Hint, at, at, m.job}, m.args...)...)
+	count, args := ``, []any{m.to, m.e.Kind, m.e.Error, m.e.Hint, at, at}
+	if events > 0 {
+		count, args = `, events = CASE WHEN events < ? THEN events + ? ELSE ? END`, append(args, MaxEvents-events, events, MaxEvents)
+	}
+	return b.exec(`UPDATE jobs SET state = ?, err_kind = ?, error = ?, hint = ?, updated = ?, ended = ?`+count+`
+		WHERE id = ? AND `+m.condition, append(append(args, m.job), m.args...)...)
 }
 
 // follow lets go of all that a closed job held; j is what it was before.

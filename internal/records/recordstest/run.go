@@ -390,7 +390,9 @@ func testEvents(t *testing.T, db *records.DB) {
 	for i := range many {
 		many[i] = coffer.Event{Code: "n", At: time.Unix(1, 0)}
 	}
-	w.must(db.AddEvents(w.ctx, id, many))
+	w.must(db.AddEvents(w.ctx, id, many[:records.MaxEvents-4])) // one short of full
+	w.yes(db.Fail(w.ctx, id, "", records.Ending{Error: "x", Now: w.now(), Events: many[:2]}))
+	w.must(db.AddEvents(w.ctx, id, many[:2]))
 	last, err := db.Events(w.ctx, ours, id, records.MaxEvents-1, 10)
 	w.must(err)
 	if len(last) != 1 || last[0].Code != "events.full" {

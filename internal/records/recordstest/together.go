@@ -106,5 +106,9 @@ func testLastEvents(t *testing.T, db *records.DB) {
 		if got := codes(id); len(got) != 3 || got[0] != "first" || got[2] != "bye" {
 			t.Errorf("%s: the diary is %v", kind, got)
 		}
+		w.must(db.AddEvents(w.ctx, id, []coffer.Event{{Code: "after"}}))
+		if got := codes(id); len(got) != 4 || got[3] != "after" {
+			t.Errorf("%s: the diary goes on as %v", kind, got)
+		}
 	}
 }
