@@ -289,12 +289,12 @@ func TestDiscardedMeanwhile(t *testing.T) {
 		kind   coffer.Kind
 	}{
 		"dropped":           {base(), ""},
-		"discarded":         {base().file("app/a.frm", frm(12, 0)), coffer.KindTool},
+		"discarded":         {base().file("app/a.frm", frm(12, 0)), coffer.KindUnavailable},
 		"made again":        {base().file("app/a.frm", frm(12, 0)).whole("app/a.new", 8), ""},
 		"made as MyISAM":    {base().file("app/a.frm", frm(9, 0)), ""},
 		"another took over": {base().file("app/a.frm", frm(12, 0)).whole("app/b.ibd", 8).file("app/b.ren", "app/a"), ""},
 		"partition dropped": {base().file("app/p.frm", frm(20, 12)).file("app/p.par", par("p1")).file("app/p#P#p0.del", ""), ""},
-		"partition lost":    {base().file("app/p.frm", frm(20, 12)).file("app/p.par", par("p0", "p1")).file("app/p#P#p0.del", ""), coffer.KindTool},
+		"partition lost":    {base().file("app/p.frm", frm(20, 12)).file("app/p.par", par("p0", "p1")).file("app/p#P#p0.del", ""), coffer.KindUnavailable},
 	} {
 		if _, _, err := pass(c.stream.closing(fullCheckpoints), engine.Base{}, 0, 1000); coffer.KindOf(err) != c.kind {
 			t.Errorf("%s: got %v, want %q", name, err, c.kind)
