@@ -60,6 +60,7 @@ var mayImport = map[string]string{
 
 	// laws
 	"internal/store/storetest":     ". internal/store internal/retry",
+	"internal/archive/archivetest": ". internal/archive internal/retry internal/store internal/store/storetest internal/testenv",
 	"internal/bus/bustest":         ". internal/bus",
 	"internal/engine/enginetest":   ". internal/engine internal/workload",
 	"internal/records/recordstest": ". internal/records",

@@ -173,3 +173,21 @@ func TestVolumesEndWhereObjectsDo(t *testing.T) {
 		mustRead(t, p, backupA, want(s.SHA256), plain)
 	}
 }
+
+// Beyond S3's 10,000 parts the archive goes on in a next object.
+func TestTenThousandParts(t *testing.T) {
+	t.Parallel()
+	mem := storetest.NewMemory()
+	p := archive.Place{Store: narrow{mem, 10_000}, Prefix: prefix}
+	o := small()
+	o.InFlight, o.PartSize = 64<<10, func(int) int64 { return 64 }
+	plain := content(5, 10_200*64)
+	s := commit(t, p, backupA, plain, o)
+	if v := s.Manifest.Volumes; len(v) != 2 || len(v[0].Parts) != 10_000 || len(v[1].Parts) < 200 {
+		t.Errorf("%d volumes, the first of %d parts", len(v), len(v[0].Parts))
+	}
+	mustRead(t, p, backupA, want(s.SHA256), plain)
+	if err := archive.Delete(t.Context(), p, backupA); err != nil || len(names(t, mem)) > 0 {
+		t.Errorf("%v; left %v", err, names(t, mem))
+	}
+}

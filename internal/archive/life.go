@@ -36,10 +36,14 @@ func Delete(ctx context.Context, p Place, id coffer.BackupID) error {
 		return coffer.Wrap(op, err)
 	}
 	pol := policyOr(retry.Policy{})
+	known, err := dataOf(ctx, p, pol, id)
+	if err != nil {
+		return coffer.Wrap(op, err)
+	}
 	if err := dropManifest(ctx, p, pol, id); err != nil {
 		return coffer.Wrap(op, err)
 	}
-	if err := clearData(ctx, p, pol, id, nil); err != nil {
+	if err := clearData(ctx, p, pol, id, known); err != nil {
 		return coffer.Wrap(op, err)
 	}
 	for _, name := range []string{TombstoneName(id), IntentName(id)} {
@@ -48,6 +52,27 @@ func Delete(ctx context.Context, p Place, id coffer.BackupID) error {
 		}
 	}
 	return nil
+}
+
+// dataOf is what the manifest names, if there is one that can be read: a listing may
+// not show it yet.
+func dataOf(ctx context.Context, p Place, pol retry.Policy, id coffer.BackupID) ([]string, error) {
+	text, err := readManifest(ctx, p, pol, id)
+	if coffer.IsKind(err, coffer.KindNotFound, coffer.KindCorrupt) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseNamed(p, id, text)
+	if err != nil {
+		return nil, nil // whatever it names, it may not be this backup's
+	}
+	var names []string
+	for _, v := range m.Volumes {
+		names = append(names, p.at(v.Name))
+	}
+	return names, nil
 }
 
 // Wipe removes what a failed attempt left: everything of id but its intent and

@@ -25,6 +25,7 @@ var rgw = testenv.Share(func() (*testenv.RadosgwServer, error) {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	rgw.Stop()
+	versity.Stop()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -106,14 +106,54 @@ func (s *Store) Complete(ctx context.Context, u store.Upload, parts []store.Part
 			stored = append(stored, minio.CompletePart{PartNumber: p.Index + 1, ETag: p.Token})
 		}
 	}
-	err = s.once(func(o minio.PutObjectOptions) error {
-		_, err := s.core.CompleteMultipartUpload(ctx, bucket, key, u.Token, stored, o)
-		return err
-	}, minio.PutObjectOptions{})
+	err = s.publish(ctx, bucket, key, u.Token, stored)
+	if code(err) == "InvalidPart" { // an answer's ETag may have been spoilt: ask what the server has
+		if stored, err = s.listed(ctx, bucket, key, u.Token, parts); err == nil {
+			err = s.publish(ctx, bucket, key, u.Token, stored)
+		}
+	}
 	if err = fail(op, err, true); err != nil {
 		return store.Object{}, s.unclear(ctx, op, bucket, key, u.Token, err)
 	}
 	return s.completed(ctx, op, u.Name, size)
+}
+
+func (s *Store) publish(ctx context.Context, bucket, key, id string, stored []minio.CompletePart) error {
+	return s.once(func(o minio.PutObjectOptions) error {
+		_, err := s.core.CompleteMultipartUpload(ctx, bucket, key, id, stored, o)
+		return err
+	}, minio.PutObjectOptions{})
+}
+
+// listed are the parts as the server lists them, if it has each in its size. That
+// their bytes are right it has seen when it took them.
+func (s *Store) listed(ctx context.Context, bucket, key, id string, parts []store.Part) ([]minio.CompletePart, error) {
+	has := map[int]minio.ObjectPart{}
+	for after := 0; ; {
+		page, err := s.core.ListObjectParts(ctx, bucket, key, id, after, 1000)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range page.ObjectParts {
+			has[p.PartNumber] = p
+		}
+		if !page.IsTruncated || page.NextPartNumberMarker <= after {
+			break
+		}
+		after = page.NextPartNumberMarker
+	}
+	var out []minio.CompletePart
+	for _, p := range parts {
+		if p.Size == 0 {
+			continue
+		}
+		got, ok := has[p.Index+1]
+		if !ok || got.Size != p.Size {
+			return nil, coffer.E(coffer.KindInvalid, "", "the store does not hold part %d as it was sent", p.Index)
+		}
+		out = append(out, minio.CompletePart{PartNumber: p.Index + 1, ETag: got.ETag})
+	}
+	return out, nil
 }
 
 // unclear ends a doubt where looking does: an upload that is gone without an

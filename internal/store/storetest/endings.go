@@ -17,7 +17,7 @@ func uploadTwice(t *testing.T, s store.Full) {
 	if _, err := s.Complete(t.Context(), u, parts); err != nil {
 		wantKind(t, "Complete again", err, coffer.KindExists, coffer.KindUnknown)
 	}
-	wantContent(t, s, "p/twice", whole(60))
+	wantContent(t, s, "p/twice", whole(s, 60))
 }
 
 // uploadRace: of two uploads of one name, one wins whole.
@@ -38,7 +38,7 @@ func uploadRace(t *testing.T, s store.Full) {
 		t.Fatalf("nobody won: %v", errs)
 	}
 	wantKind(t, "the loser", errs[1-won], coffer.KindExists)
-	wantContent(t, s, "p/race", whole(70+won*10))
+	wantContent(t, s, "p/race", whole(s, 70+won*10))
 }
 
 func uploadAbort(t *testing.T, s store.Full) {
@@ -66,7 +66,7 @@ func uploadAbortAfter(t *testing.T, s store.Full) {
 	if err := s.Abort(t.Context(), u); err != nil {
 		t.Errorf("Abort after Complete: %v", err)
 	}
-	wantContent(t, s, "p/done", whole(100))
+	wantContent(t, s, "p/done", whole(s, 100))
 }
 
 func uploadUnknown(t *testing.T, s store.Full) {

@@ -31,6 +31,12 @@ type Reopener interface {
 	Reopen(t *testing.T) store.Full
 }
 
+// Leaster is an optional power of a store under test: how many bytes every part but
+// the last has to have.
+type Leaster interface {
+	LeastPart() int
+}
+
 // law is one run of the suite.
 type law struct {
 	make      func(t *testing.T) store.Full

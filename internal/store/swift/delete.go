@@ -96,14 +96,24 @@ const purgeRounds = 3
 // purge deletes the segments of an upload, then its marker, until nothing is
 // left. Segments of others, even under the same name, stay.
 func (s *Store) purge(ctx context.Context, op string, at place, t token) error {
-	kind := t.typeOf(segmentType, at.key)
-	mine := func(e entry) bool { return e.Type == kind }
+	kind, next := t.typeOf(segmentType, at.key), 0
+	mine := func(e entry) bool {
+		if e.Type != kind {
+			return false
+		}
+		next = max(next, t.index(at.key, e.Key)+1)
+		return true
+	}
 	for round := range purgeRounds {
 		n, err := s.removeAll(ctx, op, at.container, t.segmentPrefix(at.key), mine)
 		if err != nil {
 			return err
 		}
-		if n == 0 && round > 0 {
+		more, err := s.removeFrom(ctx, op, at, t, next)
+		if err != nil {
+			return err
+		}
+		if n+more == 0 && round > 0 {
 			return nil
 		}
 		if err := s.unmark(ctx, op, at, t); err != nil {
@@ -111,6 +121,27 @@ func (s *Store) purge(ctx context.Context, op string, at place, t token) error {
 		}
 	}
 	return nil
+}
+
+// removeFrom deletes the segments of an upload from number i on, up to the first
+// that is not there, and counts them: those that a listing does not show yet.
+func (s *Store) removeFrom(ctx context.Context, op string, at place, t token, i int) (n int, err error) {
+	kind := t.typeOf(segmentType, at.key)
+	for ; i <= maxIndex; i++ {
+		seg := place{at.container, t.segment(at.key, i)}
+		f, err := s.head(ctx, op, seg)
+		if coffer.IsKind(err, coffer.KindNotFound) || err == nil && f.kind != kind {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		if err := s.remove(ctx, op, seg, nil); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // deleters is how many objects are deleted at a time.

@@ -142,14 +142,14 @@ func TestMoreThanAManifestHolds(t *testing.T) {
 	f := servers.For(t)
 	o := swift.Options{Auth: password(t, f, "alice", "farm-a", "RegionOne"), Container: "many", Create: true}
 	s := open(t, o)
-	text := finished(t, s, "b.xbstream.zst", 13)
+	text := finished(t, s, "b.xbstream.zst", entries+1)
 	wantText(t, s, "b.xbstream.zst", text)
-	if n, err := s.MaxParts(t.Context()); n != 12 || err != nil {
-		t.Errorf("a static manifest holds %d, %v; want 12", n, err)
+	if n, err := s.MaxParts(t.Context()); n != entries || err != nil {
+		t.Errorf("a static manifest holds %d, %v; want %d", n, err, entries)
 	}
 	r := rawOf(t, f, o)
 	if h := r.must(http.MethodHead, "/b.xbstream.zst", nil, "").Header; h.Get("X-Object-Manifest") == "" {
-		t.Errorf("13 segments, of which a manifest holds 12: %v", h)
+		t.Errorf("%d segments, of which a manifest holds %d: %v", entries+1, entries, h)
 	}
 	if err := s.Delete(t.Context(), "b.xbstream.zst"); err != nil {
 		t.Error(err)

@@ -3,6 +3,7 @@ package swift
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/cofferdb/coffer"
@@ -67,6 +68,16 @@ func (t token) segmentPrefix(key string) string {
 // segment is the key of a segment.
 func (t token) segment(key string, i int) string {
 	return fmt.Sprintf("%s%07d", t.segmentPrefix(key), i)
+}
+
+// index is the number of the segment under that key; -1 when it has none.
+func (t token) index(key, segment string) int {
+	digits, _ := strings.CutPrefix(segment, t.segmentPrefix(key))
+	i, err := strconv.Atoi(digits)
+	if err != nil || i < 0 {
+		return -1
+	}
+	return i
 }
 
 // maxIndex is the largest part: seven digits follow the 0.

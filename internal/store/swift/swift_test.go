@@ -19,6 +19,13 @@ import (
 	"github.com/cofferdb/coffer/internal/testenv"
 )
 
+// entries is how many segments a static manifest of the servers takes. The long run
+// has thousands of them, and an archive no more than 99 volumes.
+var entries = map[bool]int{false: 12, true: 40}[long]
+
+// long tells that this is the long run.
+var long = os.Getenv("COFFER_HEAVY") == "1"
+
 // farm is the servers of this package's tests.
 type farm struct {
 	keystone *testenv.KeystoneServer
@@ -37,10 +44,13 @@ var servers = testenv.Share(func() (*farm, error) {
 	var errs [3]error
 	wg.Go(func() { f.keystone, errs[0] = testenv.StartKeystone(testenv.KeystoneOptions{Port: port}) })
 	wg.Go(func() {
-		f.swift, errs[1] = testenv.StartSwift(testenv.SwiftOptions{KeystoneURL: url, NoSLO: true, MaxSegments: 12})
+		f.swift, errs[1] = testenv.StartSwift(testenv.SwiftOptions{KeystoneURL: url, NoSLO: true, MaxSegments: entries})
 	})
 	wg.Go(func() {
-		if f.rgw, errs[2] = testenv.StartRadosgw(testenv.RadosgwOptions{KeystoneURL: url}); errs[2] == nil {
+		f.rgw, errs[2] = testenv.StartRadosgw(testenv.RadosgwOptions{
+			KeystoneURL: url, ExtraConfig: []string{fmt.Sprintf("rgw max slo entries = %d", entries)},
+		})
+		if errs[2] == nil {
 			f.tenants, errs[2] = f.rgw.Beside("tenants", testenv.RadosgwOptions{KeystoneURL: url, ImplicitTenants: true})
 		}
 	})
