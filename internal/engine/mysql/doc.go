@@ -1,5 +1,6 @@
-// Package mysql is the engine for MariaDB by its own tool, mariadb-backup. The
-// dialects of its relatives (xtrabackup, innobackupex) are rows of one table.
+// Package mysql is the engine for MariaDB by its own tool, mariadb-backup, and for
+// MySQL and Percona Server by Percona's. The dialects (of mariadb-backup, mariadb-dump,
+// xtrabackup, innobackupex) are rows of one table; only the first two are ever run here.
 //
 // A backup runs through these hands:
 //
