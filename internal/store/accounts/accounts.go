@@ -134,9 +134,21 @@ func (s *Store) in(p coffer.ProjectID, container string) (below, error) {
 	return below{st, coffer.Prefix(p, container)}, nil
 }
 
+// checkContainer is KindInvalid for what is no part of a name here.
+func checkContainer(p coffer.ProjectID, container string) error {
+	if _, back, _, ok := split(coffer.Prefix(p, container)); !ok || back != container {
+		return coffer.E(coffer.KindInvalid, "choose the container", "%.80q is no container's name, or a too long one", container).
+			WithHint("at most 100 bytes, and no slash")
+	}
+	return nil
+}
+
 // Choose gives the container that new backups of a project use where this one is
 // wanted. It is asked of the account once.
 func (s *Store) Choose(ctx context.Context, p coffer.ProjectID, wanted string) (string, error) {
+	if err := checkContainer(p, wanted); err != nil {
+		return "", err
+	}
 	s.mu.Lock()
 	o, err := s.account(p)
 	used := ""
@@ -149,6 +161,9 @@ func (s *Store) Choose(ctx context.Context, p coffer.ProjectID, wanted string) (
 	}
 	if used, err = o.Account.Choose(ctx, wanted); err != nil {
 		return "", coffer.Wrap("choose the container for "+wanted, err)
+	}
+	if err := checkContainer(p, used); err != nil {
+		return "", err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,11 +218,13 @@ func (s *Store) some() (out []store.Full) {
 }
 
 // split reads "<project>/<container>/<rest>". Only what [coffer.Prefix] makes of the
-// first two is one, and no account has a container with a slash.
+// first two is one, and no account has a container with a slash, a dot alone or a
+// control character.
 func split(name string) (p coffer.ProjectID, container, rest string, ok bool) {
 	project, tail, _ := strings.Cut(name, "/")
 	escaped, rest, ok := strings.Cut(tail, "/")
 	container, err := url.PathUnescape(escaped)
 	p = coffer.ProjectID(project)
-	return p, container, rest, ok && err == nil && p.Valid() && !strings.Contains(container, "/") && coffer.Prefix(p, container) == project+"/"+escaped+"/"
+	bad := err != nil || strings.Contains(container, "/") || store.CheckName(container) != nil
+	return p, container, rest, ok && !bad && p.Valid() && coffer.Prefix(p, container) == project+"/"+escaped+"/"
 }

@@ -167,7 +167,7 @@ func TestWalls(t *testing.T) {
 	put(t, s, "p2/c/secret")
 	for _, name := range []string{
 		"x", "p1/x", "p1//x", "p1/../p2/c/secret", "../p2/c/secret", "p1/./x", "/p2/c/secret", "p1/..%2Fp2/c/secret",
-		"p1/%2e.%2fp2%2fc/secret", "p3/c/x", ".p2/c/x", "p1/c%2F..%2F../x", strings.Repeat("p", 65) + "/c/x",
+		"p1/%2e.%2fp2%2fc/secret", "p3/c/x", ".p2/c/x", "p1/c%2F..%2F../x", "p1/%63/x", "p1/c%00/x", strings.Repeat("p", 65) + "/c/x",
 	} {
 		_, put := s.Put(t.Context(), name, store.Bytes([]byte("mine")), nil)
 		_, stat := s.Stat(t.Context(), name)
@@ -220,6 +220,19 @@ func TestChoose(t *testing.T) {
 	put(t, again, "p2/c/new")
 	if d := cmp.Diff([]string{"p2/c/new", "p2/c_p2/old"}, names(t, again, "p2/")); d != "" {
 		t.Error(d)
+	}
+	asked := c.asked
+	for _, name := range []string{"", "a/b", "..", "../c", "a\x00", strings.Repeat("x", 201)} {
+		if _, err := s.Choose(t.Context(), "p1", name); !coffer.IsKind(err, coffer.KindInvalid) {
+			t.Errorf("%q is chosen: %v", name, err)
+		}
+	}
+	if c.asked != asked {
+		t.Error("the account was asked for what is no name")
+	}
+	c.owner[strings.Repeat("x", 199)] = "p2" // p1's would be too long
+	if _, err := s.Choose(t.Context(), "p1", strings.Repeat("x", 199)); !coffer.IsKind(err, coffer.KindInvalid) {
+		t.Errorf("a name that is too long with the project's id: %v", err)
 	}
 	if _, err := s.Choose(t.Context(), "p3", "c"); !coffer.IsKind(err, coffer.KindInvalid) {
 		t.Errorf("a project without credentials: %v", err)
