@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"runtime/pprof"
 	"testing"
 	"time"
 
@@ -111,13 +112,31 @@ func fetch(spec string) int {
 	var f fetching
 	err := json.Unmarshal([]byte(spec), &f)
 	if err == nil {
-		err = f.do(context.Background())
+		err = profiled(string(f.Way), func() error { return f.do(context.Background()) })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err, coffer.HintOf(err))
 		return 1
 	}
 	return 0
+}
+
+// profiled does something, and keeps its CPU profile where COFFER_BENCH_PROFILE says.
+func profiled(what string, do func() error) error {
+	dir := os.Getenv(profileEnv)
+	if dir == "" {
+		return do()
+	}
+	f, err := os.CreateTemp(dir, "restore-"+what+"-*.pprof")
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = do()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }
 
 // do is an agent's way from the manifests to the folder.

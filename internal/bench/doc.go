@@ -15,5 +15,5 @@
 // COFFER_BENCH_DATA=FOLDER it is kept there, and used again by the next run.
 // Backups are written below TMPDIR. COFFER_BENCH_AGENTS and COFFER_BENCH_RATE shrink the
 // fleet and the requests a second, COFFER_BENCH_STORE_BYTES the stream that is sent
-// into stores; COFFER_BENCH_PROFILE=FOLDER keeps the roles' CPU profiles.
+// into stores; COFFER_BENCH_PROFILE=FOLDER keeps the roles' and the restores' CPU profiles.
 package bench
