@@ -28,7 +28,7 @@ func (c *dataCounter) Open(ctx context.Context, name string, off, n int64) (io.R
 	return c.Memory.Open(ctx, name, off, n)
 }
 
-// TestRangesInTurn: neighbouring ranges, read into room for whole frames as a merge
+// TestRangesInTurn: ranges one after another, read into room for whole frames as a merge
 // does, give what is there, whichever memory they were read with; no more is read of the
 // store than the frames that they lie in, and of an encrypted archive the chunks.
 func TestRangesInTurn(t *testing.T) {
@@ -49,9 +49,14 @@ func TestRangesInTurn(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer a.Close()
+			const k, m = 1 << 10, 1 << 20
 			most := int64(0)
-			for off, step := int64(0), int64(3<<19); off < size; off += step {
-				n := min(step, size-off)
+			for _, r := range [][2]int64{
+				{0, 1536 * k}, {1536 * k, 1536 * k}, {3 * m, 1536 * k}, // each where the last one ended
+				{5 * m, m + 17}, {3 * m, m}, {100 * k, 200 * k}, // each before the last one
+				{2560 * k, 1536 * k}, {3300 * k, 200 * k}, {3300 * k, 200 * k}, // within the last one
+			} {
+				off, n := r[0], r[1]
 				got, err := intoRoom(a, off, n)
 				if err != nil || !bytes.Equal(got, plain[off:off+n]) {
 					t.Fatalf("%d bytes from %d are wrong: %v", n, off, err)
