@@ -158,10 +158,11 @@ func (w *partWriter) begin(v *volume) error {
 // with it.
 func (w *partWriter) send(last bool) error {
 	v := w.volume()
-	v.whole = last && len(v.parts) == 0 && w.fill <= maxWhole
-	if len(v.parts) == 0 && !v.whole {
-		if err := w.begin(v); err != nil {
-			return err
+	if len(v.parts) == 0 { // later ones' goroutines read it
+		if v.whole = last && w.fill <= maxWhole; !v.whole {
+			if err := w.begin(v); err != nil {
+				return err
+			}
 		}
 	}
 	s := &sent{part: store.Part{Index: len(v.parts), Offset: v.size, Size: w.fill}}
