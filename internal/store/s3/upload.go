@@ -58,7 +58,12 @@ func (s *Store) Part(ctx context.Context, u store.Upload, i int, off int64, b st
 		Md5Base64: base64.StdEncoding.EncodeToString(sum[:]), Sha256Hex: b.SHA256(), DisableContentSha256: true,
 	})
 	if err != nil {
-		return store.Part{}, fail(op, err, false)
+		failed := fail(op, err, false)
+		// A server may refuse a part before it has read it, and the refusal is lost.
+		if code(err) == "" && coffer.IsKind(failed, coffer.KindUnavailable) && coffer.IsKind(s.known(ctx, op, bucket, key, u.Token), coffer.KindNotFound) {
+			return store.Part{}, noUpload(op)
+		}
+		return store.Part{}, failed
 	}
 	part.MD5, part.Token = hex.EncodeToString(sum[:]), sent.ETag
 	return part, nil

@@ -18,6 +18,14 @@ var versity = testenv.Share(func() (*testenv.VersityServer, error) {
 	return testenv.StartVersity("../../../tools/s3/go.mod")
 })
 
+// versityOnly is for the long run: the server takes a minute and a half to build.
+func versityOnly(t *testing.T) {
+	t.Helper()
+	if os.Getenv("COFFER_HEAVY") != "1" {
+		t.Skip("COFFER_HEAVY is not 1")
+	}
+}
+
 // versityPlaces makes stores that share one bucket, each under a prefix of its own.
 func versityPlaces(t *testing.T, bucket string) func(t *testing.T) place {
 	v := versity.For(t)
@@ -37,13 +45,15 @@ func (insists) LeastPart() int { return 5 << 20 }
 
 func (i insists) Reopen(t *testing.T) store.Full { return insists{place{open(t, i.opts), i.opts}} }
 
-func TestVersity(t *testing.T) {
+func TestHeavyVersity(t *testing.T) {
+	versityOnly(t)
 	t.Parallel()
 	next := versityPlaces(t, "law-plain")
 	storetest.Run(t, func(t *testing.T) store.Full { return insists{next(t)} })
 }
 
-func TestVersityWriteOnce(t *testing.T) {
+func TestHeavyVersityWriteOnce(t *testing.T) {
+	versityOnly(t)
 	t.Parallel()
 	next := versityPlaces(t, "law-once")
 	storetest.RunWriteOnce(t, func(t *testing.T) store.Full {
@@ -58,9 +68,7 @@ func (onceInsists) LeastPart() int { return 5 << 20 }
 
 // TestHeavyVersityFaults is what an archive survives on this server.
 func TestHeavyVersityFaults(t *testing.T) {
-	if os.Getenv("COFFER_HEAVY") != "1" {
-		t.Skip("COFFER_HEAVY is not 1")
-	}
+	versityOnly(t)
 	s := siteOf(t, versityPlaces(t, "faults")(t))
 	s.Part = 5 << 20
 	archivetest.Matrix(t, s)
