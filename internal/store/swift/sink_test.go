@@ -40,7 +40,7 @@ type sunk struct {
 }
 
 func newSink(t *testing.T) *sink {
-	s := &sink{objects: map[string]*sunk{}, buffers: sync.Pool{New: func() any { return make([]byte, 64<<10) }}}
+	s := &sink{objects: map[string]*sunk{}, buffers: sync.Pool{New: func() any { return new([64 << 10]byte) }}}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.url = server.URL
@@ -86,8 +86,8 @@ func (s *sink) put(w http.ResponseWriter, r *http.Request, name string) {
 	o := &sunk{header: r.Header.Clone()}
 	switch {
 	case segmentPath.MatchString(name):
-		buf := s.buffers.Get().([]byte)
-		o.size, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, buf)
+		buf := s.buffers.Get().(*[64 << 10]byte)
+		o.size, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, buf[:])
 		s.buffers.Put(buf)
 		if o.size != r.ContentLength {
 			return
