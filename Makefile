@@ -29,6 +29,7 @@ test: deps ## every test with the real tools and the race detector (14 min)
 test-heavy: deps ## the long ones: kills, chaos, seeded histories, a real Trove (3 h)
 	COFFER_HEAVY=1 CI=true CGO_ENABLED=1 go test -race -timeout 60m -p 1 -run Heavy ./...
 	COFFER_HEAVY=1 CI=true go test -run Heavy -timeout 60m ./internal/model
+	COFFER_HEAVY=1 CI=true go test -run HeavySixtyGiB -timeout 60m ./internal/store/swift
 
 bench: deps ## the figures of docs/BENCHMARKS.md, as ratios in one run (15 min)
 	go test -run '^$$' -bench . -benchtime 1x -timeout 40m ./internal/bench/
