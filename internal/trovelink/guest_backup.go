@@ -2,8 +2,12 @@ package trovelink
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cofferdb/coffer"
@@ -105,7 +109,7 @@ func (g *Guest) backup(ctx context.Context, r Request, info BackupInfo) (end Upd
 			return end, err
 		}
 	}
-	end.Checksum, err = g.store(ctx, in, info, base, facts.DataBytes)
+	end.Checksum, err = g.store(ctx, in, info, base, folderBytes(facts))
 	if err == nil {
 		end.Location = location(account, in.name, objectName(info.ID))
 	}
@@ -132,6 +136,35 @@ func unchanged(ctx context.Context, in container, p Parent) error {
 		return coffer.E(coffer.KindNeedFull, op, "its ETag is %.60q, recorded is %.60q", etag, p.Checksum).WithHint("take a full backup")
 	}
 	return nil
+}
+
+// folderBytes is what the data folder's files use on disk, or all that is used on their
+// filesystem (which Trove wants reported) where they cannot be counted. Files that come
+// and go meanwhile do not matter: it is a forecast.
+func folderBytes(facts engine.Facts) (bytes int64) {
+	err := filepath.WalkDir(facts.DataDir, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path != facts.DataDir {
+			return nil
+		}
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			bytes += st.Blocks * 512
+		}
+		return nil
+	})
+	if err != nil || facts.DataDir == "" {
+		return facts.DataBytes
+	}
+	return bytes
 }
 
 // store streams the backup of a database of that size into the container, and gives
