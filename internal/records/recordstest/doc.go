@@ -26,10 +26,34 @@ type Database struct {
 // Run runs the suite.
 func Run(t *testing.T, d Database) {
 	t.Helper()
-	for _, c := range []struct {
-		name string
-		run  func(*testing.T, *records.DB)
-	}{
+	for _, c := range alone() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, d.Fresh(t)())
+		})
+	}
+	for _, c := range two() {
+		t.Run("Two/"+c.name, func(t *testing.T) {
+			t.Parallel()
+			open := d.Fresh(t)
+			p := &pair{world: newWorld(t, open()), other: open(), share: 1}
+			if d.OneWriter {
+				p.share = 5
+			}
+			c.run(t, p)
+		})
+	}
+}
+
+// law is one law of what is tested through an X.
+type law[X any] struct {
+	name string
+	run  func(*testing.T, X)
+}
+
+// alone are the laws of one handle.
+func alone() []law[*records.DB] {
+	return []law[*records.DB]{
 		{"CreateBackup", testCreateBackup},
 		{"CreateRefused", testCreateRefused},
 		{"Parents", testParents},
@@ -74,16 +98,12 @@ func Run(t *testing.T, d Database) {
 		{"RaceJoin", testRaceJoin},
 		{"Giving up", testGivingUp},
 		{"Life", testLife},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			c.run(t, d.Fresh(t)())
-		})
 	}
-	for _, c := range []struct {
-		name string
-		run  func(*testing.T, *pair)
-	}{
+}
+
+// two are the laws of races between two handles, as two processes have them.
+func two() []law[*pair] {
+	return []law[*pair]{
 		{"Quota", testPairQuota},
 		{"Parent", testPairParent},
 		{"Newest", testPairNewest},
@@ -97,15 +117,5 @@ func Run(t *testing.T, d Database) {
 		{"Bells", testPairBells},
 		{"Events", testPairEvents},
 		{"FirstRows", testPairFirstRows},
-	} {
-		t.Run("Two/"+c.name, func(t *testing.T) {
-			t.Parallel()
-			open := d.Fresh(t)
-			p := &pair{world: newWorld(t, open()), other: open(), share: 1}
-			if d.OneWriter {
-				p.share = 5
-			}
-			c.run(t, p)
-		})
 	}
 }
