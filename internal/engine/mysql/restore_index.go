@@ -62,7 +62,7 @@ func (r *restorer) listed(ctx context.Context, l engine.Layer) (_ engine.Layer, 
 	if !ok || !coffer.IsKind(why, coffer.KindUnsupported) {
 		return l, done, nil // joining says what is wrong
 	}
-	f, err := spoolFile()
+	f, err := spoolFile("")
 	if err != nil {
 		return nil, done, coffer.Wrap("make room for the index", err)
 	}

@@ -65,31 +65,44 @@ func (r *restorer) advance() func(int64) {
 	}
 }
 
-// join plans the merge. KindUnsupported says why the chain must be restored step by
-// step, KindCorrupt that no way would do. The page lists wait in a file without a name.
-func (r *restorer) join(ctx context.Context, chain []engine.Layer) (*layers.Plan, *os.File, error) {
+// checkedChain is joinChain of all files, and refuses a chain of which pages are in no
+// layer. KindUnsupported says why it must be restored step by step, KindCorrupt that no
+// way would do.
+func checkedChain(ctx context.Context, chain []engine.Layer, dir string) (*layers.Plan, *os.File, error) {
+	p, lists, err := joinChain(ctx, chain, dir, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := p.Check(ctx); err != nil {
+		lists.Close()
+		return nil, nil, err
+	}
+	return p, lists, nil
+}
+
+// joinChain plans the merge of the files that keep wants; nil is all. The page lists
+// wait in a file in dir ("" is the system's temporary folder), which has no name and is
+// to be closed after the plan's last use.
+func joinChain(ctx context.Context, chain []engine.Layer, dir string, keep func(string) bool) (*layers.Plan, *os.File, error) {
 	system, err := systemFiles(chain[len(chain)-1].Position().DataFilePath)
 	if err != nil {
 		return nil, nil, err
 	}
-	spool, err := spoolFile()
+	lists, err := spoolFile(dir)
 	if err != nil {
 		return nil, nil, coffer.Wrap("make room for the page lists", err)
 	}
-	p, err := layers.Join(ctx, chain, system, spool)
-	if err == nil {
-		err = p.Check(ctx)
-	}
+	p, err := layers.JoinSome(ctx, chain, system, lists, keep)
 	if err != nil {
-		spool.Close()
+		lists.Close()
 		return nil, nil, err
 	}
-	return p, spool, nil
+	return p, lists, nil
 }
 
-// spoolFile is a file without a name.
-func spoolFile() (*os.File, error) {
-	f, err := os.CreateTemp("", "coffer-pages-")
+// spoolFile is a file without a name in dir; "" is the system's temporary folder.
+func spoolFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "coffer-pages-")
 	if err != nil {
 		return nil, err
 	}
@@ -100,12 +113,18 @@ func spoolFile() (*os.File, error) {
 	return f, nil
 }
 
+// positionsOf are where the backups of a chain stand.
+func positionsOf(chain []engine.Layer) []coffer.Position {
+	all := make([]coffer.Position, len(chain))
+	for i, l := range chain {
+		all[i] = l.Position()
+	}
+	return all
+}
+
 // chosen restores by the way that was asked for, or by the first safe one.
 func (r *restorer) chosen(ctx context.Context, chain []engine.Layer) error {
-	positions := make([]coffer.Position, len(chain))
-	for i, l := range chain {
-		positions[i] = l.Position()
-	}
+	positions := positionsOf(chain)
 	way, reason, err := coffer.ChooseWay(positions, r.target.Way)
 	if err != nil {
 		return err
@@ -127,9 +146,9 @@ func (r *restorer) chosen(ctx context.Context, chain []engine.Layer) error {
 		}
 		defer done()
 	}
-	p, spool, err := r.join(ctx, listed)
+	p, lists, err := checkedChain(ctx, listed, "")
 	if err == nil {
-		defer spool.Close()
+		defer lists.Close()
 		r.tell(way, reason)
 		return coffer.Wrap("join the backups", r.merge(ctx, listed, p))
 	}
@@ -152,9 +171,9 @@ func (r *restorer) lost(ctx context.Context, chain []engine.Layer, positions []c
 			return nil
 		}
 	}
-	_, spool, err := r.join(ctx, chain)
+	_, lists, err := checkedChain(ctx, chain, "")
 	if err == nil {
-		return spool.Close()
+		return lists.Close()
 	}
 	if coffer.IsKind(err, coffer.KindCorrupt) {
 		return coffer.Wrap("look for what the backups lack", err)

@@ -23,7 +23,7 @@ func (e *Engine) Synthesize(ctx context.Context, out engine.Sink, chain []engine
 	if err := s.remember(summary); err != nil {
 		return engine.Result{}, coffer.Wrap(opSynthesize, err)
 	}
-	plan, lists, err := joinChain(ctx, chain, cmp.Or(opt.SpoolDir, e.cfg.StateDir))
+	plan, lists, err := joinMergeable(ctx, chain, cmp.Or(opt.SpoolDir, e.cfg.StateDir))
 	if err != nil {
 		return engine.Result{}, coffer.Wrap(opSynthesize, err)
 	}
@@ -36,40 +36,16 @@ func (e *Engine) Synthesize(ctx context.Context, out engine.Sink, chain []engine
 	return res, coffer.Wrap(opSynthesize, err)
 }
 
-// joinChain plans the merge, and refuses a chain of which pages are in no layer. The page lists wait in a file without a name, which is
-// all that is ever on a disk.
-func joinChain(ctx context.Context, chain []engine.Layer, dir string) (*layers.Plan, *os.File, error) {
+// joinMergeable plans the merge of a chain of which no link forbids it. The page lists
+// are all that is ever on a disk.
+func joinMergeable(ctx context.Context, chain []engine.Layer, dir string) (*layers.Plan, *os.File, error) {
 	if len(chain) == 0 {
 		return nil, nil, coffer.E(coffer.KindNotFound, "read the chain", "it is empty")
 	}
-	positions := make([]coffer.Position, len(chain))
-	for i, l := range chain {
-		positions[i] = l.Position()
-	}
-	if err := coffer.Mergeable(positions); err != nil {
+	if err := coffer.Mergeable(positionsOf(chain)); err != nil {
 		return nil, nil, err
 	}
-	system, err := systemFiles(positions[len(positions)-1].DataFilePath)
-	if err != nil {
-		return nil, nil, err
-	}
-	lists, err := os.CreateTemp(dir, "coffer-pages-")
-	if err != nil {
-		return nil, nil, coffer.Wrap("make room for the page lists", err)
-	}
-	err = os.Remove(lists.Name())
-	var p *layers.Plan
-	if err == nil {
-		p, err = layers.Join(ctx, chain, system, lists)
-	}
-	if err == nil {
-		err = p.Check(ctx)
-	}
-	if err != nil {
-		lists.Close()
-		return nil, nil, err
-	}
-	return p, lists, nil
+	return checkedChain(ctx, chain, dir)
 }
 
 // synthesis is one full backup in the making.
@@ -152,7 +128,7 @@ func (s *synthesis) summary() ([]byte, error) {
 	for i := range out.Spaces {
 		out.Spaces[i].Whole = true
 	}
-	out.Merges = true // as joinChain has seen of the last link, too
+	out.Merges = true // as joinMergeable has seen of the last link, too
 	return json.Marshal(out)
 }
 

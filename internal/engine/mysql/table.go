@@ -80,11 +80,7 @@ func (e *Engine) checkTable(o engine.TableOrder, chain []engine.Layer) error {
 	if len(chain) == 1 {
 		return nil
 	}
-	positions := make([]coffer.Position, len(chain))
-	for i, l := range chain {
-		positions[i] = l.Position()
-	}
-	return mergeOnly(coffer.Mergeable(positions))
+	return mergeOnly(coffer.Mergeable(positionsOf(chain)))
 }
 
 // mergeOnly says what to do where a chain cannot be joined.
@@ -121,7 +117,7 @@ func (t *tableRun) plan(ctx context.Context) (*layers.Plan, *os.File, error) {
 	var names []string
 	found := false
 	base := system(t.chain)
-	p, spool, err := t.engine.joinSome(ctx, t.chain, func(name string) bool {
+	p, spool, err := joinChain(ctx, t.chain, "", func(name string) bool {
 		f, ok := parseTableFile(name)
 		if dir, file, _ := strings.Cut(name, "/"); base(name) || !ok {
 			return base(name) || file == "db.opt" && decodeName(dir) == t.order.Database

@@ -3,7 +3,6 @@ package mysql
 import (
 	"cmp"
 	"context"
-	"os"
 	"slices"
 	"strings"
 
@@ -18,7 +17,7 @@ const opTables = "list the backup's tables"
 // has an .frm; views have one too, and cannot be told from a table without files.
 func (e *Engine) Tables(ctx context.Context, chain []engine.Layer) (engine.Tables, error) {
 	var out engine.Tables
-	p, spool, err := e.joinSome(ctx, chain, nil)
+	p, spool, err := joinChain(ctx, chain, "", nil)
 	if err != nil {
 		return out, coffer.Wrap(opTables, err)
 	}
@@ -134,25 +133,6 @@ func costOf(ctx context.Context, chain []engine.Layer, m layers.Made) (c cost, e
 	return c, nil
 }
 
-// joinSome plans the merge of the files that keep wants; nil is all. The spool holds
-// the plan's page lists and is closed after its last use.
-func (e *Engine) joinSome(ctx context.Context, chain []engine.Layer, keep func(string) bool) (*layers.Plan, *os.File, error) {
-	names, err := systemFiles(chain[len(chain)-1].Position().DataFilePath)
-	if err != nil {
-		return nil, nil, err
-	}
-	spool, err := spoolFile()
-	if err != nil {
-		return nil, nil, coffer.Wrap("make room for the page lists", err)
-	}
-	p, err := layers.JoinSome(ctx, chain, names, spool, keep)
-	if err != nil {
-		spool.Close()
-		return nil, nil, err
-	}
-	return p, spool, nil
-}
-
 // statistics are InnoDB's own tables, without which it renames no table.
 func statistics() []string {
 	return []string{"mysql/innodb_table_stats.frm", "mysql/innodb_table_stats.ibd", "mysql/innodb_index_stats.frm", "mysql/innodb_index_stats.ibd"}
@@ -160,7 +140,7 @@ func statistics() []string {
 
 // system says which files a server needs whatever table it is started for.
 func system(chain []engine.Layer) func(name string) bool {
-	names, _ := systemFiles(chain[len(chain)-1].Position().DataFilePath) // joinSome tells the error
+	names, _ := systemFiles(chain[len(chain)-1].Position().DataFilePath) // joinChain tells the error
 	names = append(names, optionsFile, "ib_logfile0")
 	own := statistics()
 	return func(name string) bool {
