@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -14,21 +13,24 @@ import (
 	"github.com/cofferdb/coffer/internal/layers"
 )
 
-// merge fills the target from all layers in one pass and prepares it once, as if
-// it had been one full backup taken when the last layer was.
+// merge fills the target with the plan's files, from all layers in one pass, and
+// prepares it once, as if it had been one full backup taken when the last layer was.
 func (r *restorer) merge(ctx context.Context, chain []engine.Layer, p *layers.Plan) error {
 	r.done, r.total = 0, p.Bytes()
-	last := chain[len(chain)-1]
 	if err := p.Write(ctx, layers.Options{Create: r.create, Progress: r.advance()}); err != nil {
 		return err
 	}
-	parent := chain[len(chain)-2].Position()
-	if err := checkCheckpoints(r.root, last.Position(), &parent); err != nil {
+	last := chain[len(chain)-1]
+	pos := last.Position()
+	var parent *coffer.Position
+	if n := len(chain); n > 1 {
+		was := chain[n-2].Position()
+		parent = &was
+	}
+	if err := checkCheckpoints(r.root, pos, parent); err != nil {
 		return err
 	}
-	pos := last.Position()
-	text := fmt.Sprintf("backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = %d\nlast_lsn = %d\nrecover_binlog_info = 0\n", pos.To, pos.Last)
-	if err := r.root.WriteFile(checkpointsFile, []byte(text), 0o600); err != nil {
+	if err := r.root.WriteFile(checkpointsFile, checkpointsOfFull(pos.To, pos.Last), 0o600); err != nil {
 		return err
 	}
 	if err := disarm(r.root, r.env.dialect()); err != nil {

@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -141,9 +140,7 @@ func fullCheckpointsOf(b []byte, links int) ([]byte, error) {
 	if want := map[bool]string{true: "incremental", false: "full-backuped"}[links > 1]; c.kind != want {
 		return nil, coffer.E(coffer.KindCorrupt, "file "+checkpointsFile, "backup_type is %q, and not %q", c.kind, want)
 	}
-	var out bytes.Buffer
-	writeCheckpoints(&out, c.to, c.last)
-	return out.Bytes(), nil
+	return checkpointsOfFull(c.to, c.last), nil
 }
 
 var _ engine.Synthesizer = (*Engine)(nil)

@@ -17,8 +17,9 @@ const (
 	synthBuffers = 3        // chunks in memory: one fills while others are sent
 )
 
-func writeCheckpoints(w io.Writer, to, last uint64) {
-	fmt.Fprintf(w, "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = %d\nlast_lsn = %d\nrecover_binlog_info = 0\n", to, last)
+// checkpointsOfFull is xtrabackup_checkpoints as a full has it.
+func checkpointsOfFull(to, last uint64) []byte {
+	return fmt.Appendf(nil, "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = %d\nlast_lsn = %d\nrecover_binlog_info = 0\n", to, last)
 }
 
 // write has the plan's files written as one xbstream. Reading and joining go on while

@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -187,31 +186,7 @@ func (t *tableRun) take(ctx context.Context) error {
 		return err
 	}
 	defer spool.Close()
-	t.done, t.total = 0, p.Bytes()
-	if err := p.Write(ctx, layers.Options{Create: t.create, Progress: t.advance()}); err != nil {
-		return err
-	}
-	last := t.chain[len(t.chain)-1]
-	var parent *coffer.Position
-	if n := len(t.chain); n > 1 {
-		pos := t.chain[n-2].Position()
-		parent = &pos
-	}
-	if err := checkCheckpoints(t.root, last.Position(), parent); err != nil {
-		return err
-	}
-	var full bytes.Buffer
-	writeCheckpoints(&full, last.Position().To, last.Position().Last)
-	if err := t.root.WriteFile(checkpointsFile, full.Bytes(), 0o600); err != nil {
-		return err
-	}
-	if err := disarm(t.root, t.env.dialect()); err != nil {
-		return err
-	}
-	if err := t.own(t.root); err != nil {
-		return err
-	}
-	return t.prepare(ctx, "", last, true)
+	return t.merge(ctx, t.chain, p)
 }
 
 // serverArgs keep the server small; who connects to it is not asked for an account,
