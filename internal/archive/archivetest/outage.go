@@ -85,19 +85,25 @@ func pour(w io.Writer, plain []byte) error {
 	return nil
 }
 
-func (s Site) outlasts(t *testing.T, plain []byte) {
-	o, id := s.outage(t), newID()
+// cut begins a backup of plain and takes the server away when the first parts are
+// stored. written gets how the pouring ended.
+func (s Site) cut(t *testing.T, plain []byte, pol retry.Policy) (o *outage, id coffer.BackupID, w *archive.Writer, written chan error) {
+	o, id, written = s.outage(t), newID(), make(chan error, 1)
 	p := s.place(s.Open(t, o.proxy.URL, 20*time.Second), hasty)
-	w, err := Create(t.Context(), p, id, options(256<<10, steady))
+	w, err := Create(t.Context(), p, id, options(256<<10, pol))
 	if err != nil {
 		t.Fatal(err)
 	}
-	written := make(chan error, 1)
 	go func() {
 		written <- pour(w, plain)
 	}()
 	o.until(t, "the first parts", 5, func() int { return len(o.stored) })
 	o.down.Store(true)
+	return o, id, w, written
+}
+
+func (s Site) outlasts(t *testing.T, plain []byte) {
+	o, id, w, written := s.cut(t, plain, steady)
 	o.until(t, "the outage", 20, func() int { return o.refused })
 	taken := w.Plain()
 	o.until(t, "more of the outage", 20, func() int { return o.refused })
@@ -128,20 +134,8 @@ func (s Site) outlasts(t *testing.T, plain []byte) {
 }
 
 func (s Site) outlasted(t *testing.T, plain []byte) {
-	o, id := s.outage(t), newID()
-	p := s.place(s.Open(t, o.proxy.URL, 20*time.Second), hasty)
-	short := retry.Policy{Min: 10 * time.Millisecond, Max: 50 * time.Millisecond, For: 500 * time.Millisecond}
-	w, err := Create(t.Context(), p, id, options(256<<10, short))
-	if err != nil {
-		t.Fatal(err)
-	}
-	written := make(chan error, 1)
-	go func() {
-		written <- pour(w, plain)
-	}()
-	o.until(t, "the first parts", 5, func() int { return len(o.stored) })
-	o.down.Store(true)
-	err = <-written
+	o, id, w, written := s.cut(t, plain, retry.Policy{Min: 10 * time.Millisecond, Max: 50 * time.Millisecond, For: 500 * time.Millisecond})
+	err := <-written
 	if err == nil {
 		_, err = w.Finish(t.Context(), Manifest())
 	}
