@@ -20,6 +20,7 @@ import (
 	"github.com/cofferdb/coffer/internal/codec"
 	"github.com/cofferdb/coffer/internal/store"
 	"github.com/cofferdb/coffer/internal/store/storetest"
+	"github.com/cofferdb/coffer/internal/testenv"
 )
 
 // The golden archives were written once. Every later version must read them; a
@@ -217,14 +218,7 @@ func checkGoldenStatements(t *testing.T, p archive.Place, e expect) {
 // docs/formats/archive-v1.md.
 func TestStockToolsReadGoldenArchives(t *testing.T) {
 	t.Parallel()
-	for _, tool := range []string{"bash", "age", "zstd", "gzip", "jq", "sha256sum", "dd"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatal(err)
-			}
-			t.Skipf("%v: install it to run this test", err)
-		}
-	}
+	testenv.Need(t, "bash", "age", "zstd", "gzip", "jq", "sha256sum", "dd")
 	for form := range goldenForms {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/codec"
+	"github.com/cofferdb/coffer/internal/testenv"
 )
 
 func TestWrapUnwrap(t *testing.T) {
@@ -200,8 +201,7 @@ func TestParseRecipients(t *testing.T) {
 // A stock age opens what we made, in the two steps of a recipe.
 func TestStockAgeOpensAnArchive(t *testing.T) {
 	t.Parallel()
-	need(t, "age")
-	need(t, "age-keygen")
+	testenv.Need(t, "age", "age-keygen")
 	dir := t.TempDir()
 	operator := filepath.Join(dir, "operator.key")
 	tool(t, nil, "age-keygen", "-o", operator)

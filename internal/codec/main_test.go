@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"iter"
-	"os"
 	"os/exec"
 	"slices"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/codec"
+	"github.com/cofferdb/coffer/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,7 +55,7 @@ func decompress(t testing.TB, src io.Reader, c codec.Compression, workers int, f
 // tool runs a stock program over stdin.
 func tool(t *testing.T, stdin []byte, name string, args ...string) []byte {
 	t.Helper()
-	need(t, name)
+	testenv.Need(t, name)
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	var errs bytes.Buffer
@@ -65,16 +65,6 @@ func tool(t *testing.T, stdin []byte, name string, args ...string) []byte {
 		t.Fatalf("%s %v: %v: %s", name, args, err, errs.String())
 	}
 	return out
-}
-
-func need(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is missing", name)
-		}
-		t.Skipf("%s is missing", name)
-	}
 }
 
 func wantKind(t *testing.T, err error, k coffer.Kind) {
