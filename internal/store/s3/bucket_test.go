@@ -8,6 +8,7 @@ import (
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/store"
 	"github.com/cofferdb/coffer/internal/store/s3"
+	"github.com/cofferdb/coffer/internal/store/storetest"
 )
 
 // TestTwoProjectsOneName: bucket names are global on this radosgw, and both
@@ -86,28 +87,7 @@ func trespass(t *testing.T, url string, opts map[string]s3.Options, stores map[s
 func TestOneBucketForAll(t *testing.T) {
 	t.Parallel()
 	s := places(t, "operator", "one-for-all")(t)
-	names := map[string]bool{}
-	for _, p := range []coffer.ProjectID{"p1", "p2"} {
-		for _, container := range []string{"", "../p1", "p1/database_backups", "one-for-all", ".."} {
-			name := coffer.Prefix(p, container) + "b.manifest.json"
-			if _, err := s.Put(t.Context(), name, store.Bytes([]byte(name)), nil); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-			names[name] = true
-		}
-	}
-	for _, p := range []string{"p1/", "p2/"} {
-		n := 0
-		for o, err := range s.List(t.Context(), p) {
-			if err != nil || !names[o.Name] || !strings.HasPrefix(o.Name, p) {
-				t.Errorf("below %s lies %+v, %v", p, o, err)
-			}
-			n++
-		}
-		if n != 5 {
-			t.Errorf("below %s lie %d objects, want 5", p, n)
-		}
-	}
+	storetest.RunProjects(t, s, "one-for-all")
 }
 
 func TestRefused(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/store"
+	"github.com/cofferdb/coffer/internal/store/storetest"
 	"github.com/cofferdb/coffer/internal/store/swift"
 )
 
@@ -109,28 +110,7 @@ func TestOneContainerForAll(t *testing.T) {
 	t.Parallel()
 	f := servers.For(t)
 	s := open(t, swift.Options{Auth: version1(t, f.swift), Container: "one-for-all", Create: true})
-	names := map[string]bool{}
-	for _, p := range []coffer.ProjectID{"p1", "p2"} {
-		for _, container := range []string{"", "../p1", "p1/database_backups", "one-for-all", ".."} {
-			name := coffer.Prefix(p, container) + "b.manifest.json"
-			if _, err := s.Put(t.Context(), name, store.Bytes([]byte(name)), nil); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-			names[name] = true
-		}
-	}
-	for _, p := range []string{"p1/", "p2/"} {
-		n := 0
-		for o, err := range s.List(t.Context(), p) {
-			if err != nil || !names[o.Name] || !strings.HasPrefix(o.Name, p) {
-				t.Errorf("below %s lies %+v, %v", p, o, err)
-			}
-			n++
-		}
-		if n != 5 {
-			t.Errorf("below %s lie %d objects, want 5", p, n)
-		}
-	}
+	storetest.RunProjects(t, s, "one-for-all")
 }
 
 // TestIn: another container of the account, by the same login, is exactly the one that
