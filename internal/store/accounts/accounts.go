@@ -64,7 +64,7 @@ type Store struct {
 
 	mu   sync.Mutex
 	open map[coffer.ProjectID]*opened
-	size int // containers of all that is open
+	size int // accounts, containers and choices since all began anew
 }
 
 var (
@@ -80,7 +80,8 @@ type opened struct {
 	chosen     map[string]string // wanted → used
 }
 
-// maxOpen bounds how many containers are kept open; beyond it all begin anew.
+// maxOpen bounds how many accounts, containers and choices are kept together; beyond it
+// all begin anew.
 const maxOpen = 4096
 
 // New makes a Store; no account is opened yet.
@@ -91,6 +92,10 @@ func (s *Store) account(p coffer.ProjectID) (*opened, error) {
 	if !p.Valid() {
 		return nil, coffer.E(coffer.KindInvalid, "open the project's account", "%.80q is no project", p)
 	}
+	if s.size >= maxOpen {
+		clear(s.open)
+		s.size = 0
+	}
 	changed := s.opts.Changed(p)
 	if o := s.open[p]; o != nil && o.changed.Equal(changed) {
 		return o, nil
@@ -100,12 +105,9 @@ func (s *Store) account(p coffer.ProjectID) (*opened, error) {
 		delete(s.open, p)
 		return nil, coffer.Wrap("open the account of project "+string(p), err)
 	}
-	if s.size >= maxOpen || len(s.open) >= maxOpen {
-		clear(s.open)
-		s.size = 0
-	}
 	o := &opened{Account: a, changed: changed, containers: map[string]store.Full{}, chosen: map[string]string{}}
 	s.open[p] = o
+	s.size++
 	return o, nil
 }
 
@@ -168,6 +170,7 @@ func (s *Store) Choose(ctx context.Context, p coffer.ProjectID, wanted string) (
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o.chosen[wanted] = used
+	s.size++
 	return used, nil
 }
 

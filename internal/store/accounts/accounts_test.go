@@ -3,6 +3,7 @@ package accounts_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -323,5 +324,32 @@ func TestMaxParts(t *testing.T) {
 		if n, err := s.MaxParts(t.Context()); n != want || err != nil {
 			t.Errorf("%d, %v; want %d", n, err, want)
 		}
+	}
+}
+
+// However many containers and choices one account comes to, no more than a bound of
+// them is kept, and they work on when all begins anew.
+func TestKeepsFewOpen(t *testing.T) {
+	t.Parallel()
+	c, s := newCloud("p1")
+	put(t, s, "p1/c/x")
+	for i := range 5000 {
+		if _, err := s.Stat(t.Context(), fmt.Sprintf("p1/c%d/x", i)); !coffer.IsKind(err, coffer.KindNotFound) {
+			t.Fatal(err)
+		}
+	}
+	if c.opened["p1"] != 2 {
+		t.Errorf("with 5000 containers the account was opened %d times, want 2", c.opened["p1"])
+	}
+	for i := range 5000 {
+		if got, err := s.Choose(t.Context(), "p1", fmt.Sprint(i)); got != fmt.Sprint(i) || err != nil {
+			t.Fatalf("%s, %v", got, err)
+		}
+	}
+	if c.opened["p1"] != 3 {
+		t.Errorf("with 5000 choices more it was opened %d times, want 3", c.opened["p1"])
+	}
+	if got := names(t, s, "p1/c/"); !slices.Equal(got, []string{"p1/c/x"}) {
+		t.Errorf("there are %q", got)
 	}
 }
