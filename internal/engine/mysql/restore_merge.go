@@ -67,11 +67,11 @@ func (r *restorer) advance() func(int64) {
 	}
 }
 
-// checkedChain is joinChain of all files, and refuses a chain of which pages are in no
-// layer. KindUnsupported says why it must be restored step by step, KindCorrupt that no
-// way would do.
-func checkedChain(ctx context.Context, chain []engine.Layer, dir string) (*layers.Plan, *os.File, error) {
-	p, lists, err := joinChain(ctx, chain, dir, nil)
+// checkedChain is joinChain for what is to be written: it refuses a chain of which pages
+// of these files are in no layer. KindUnsupported says why it must be restored step by
+// step, KindCorrupt that no way would do.
+func checkedChain(ctx context.Context, chain []engine.Layer, dir string, keep func(string) bool) (*layers.Plan, *os.File, error) {
+	p, lists, err := joinChain(ctx, chain, dir, keep)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,7 +148,7 @@ func (r *restorer) chosen(ctx context.Context, chain []engine.Layer) error {
 		}
 		defer done()
 	}
-	p, lists, err := checkedChain(ctx, listed, "")
+	p, lists, err := checkedChain(ctx, listed, "", nil)
 	if err == nil {
 		defer lists.Close()
 		r.tell(way, reason)
@@ -173,7 +173,7 @@ func (r *restorer) lost(ctx context.Context, chain []engine.Layer, positions []c
 			return nil
 		}
 	}
-	_, lists, err := checkedChain(ctx, chain, "")
+	_, lists, err := checkedChain(ctx, chain, "", nil)
 	if err == nil {
 		return lists.Close()
 	}

@@ -44,7 +44,7 @@ func joinMergeable(ctx context.Context, chain []engine.Layer, dir string) (*laye
 	if err := coffer.Mergeable(positionsOf(chain)); err != nil {
 		return nil, nil, err
 	}
-	return checkedChain(ctx, chain, dir)
+	return checkedChain(ctx, chain, dir, nil)
 }
 
 // synthesis is one full backup in the making.

@@ -116,7 +116,7 @@ func (t *tableRun) plan(ctx context.Context) (*layers.Plan, *os.File, error) {
 	var names []string
 	found := false
 	base := system(t.chain)
-	p, spool, err := joinChain(ctx, t.chain, "", func(name string) bool {
+	p, spool, err := checkedChain(ctx, t.chain, "", func(name string) bool {
 		f, ok := parseTableFile(name)
 		if dir, file, _ := strings.Cut(name, "/"); base(name) || !ok {
 			return base(name) || file == "db.opt" && decodeName(dir) == t.order.Database
