@@ -72,7 +72,7 @@ func newStream(out engine.Sink, base engine.Base, asked uint64) *stream {
 	return &stream{
 		out: out, base: base, asked: asked, need: 1, parent: parent, bad: err,
 		open: make(map[string]*streamFile), blocks: make(map[string]meta), seen: newNameSet(),
-		dialect: dialectOf(engine.MariaBackup), parts: newLayer(base.Full()), know: streamKnown{innodb: newNameSet(), partitions: newNameSet()},
+		dialect: dialectOf(engine.MariaBackup), parts: newLayer(base.Full()),
 	}
 }
 

@@ -36,7 +36,7 @@ func (k *streamKnown) define(f *streamFile) {
 		k.defs = make(map[string]definition)
 	}
 	name := strings.TrimSuffix(f.name, ".frm")
-	if len(f.body) <= 61 || strings.HasPrefix(path.Base(name), "#sql") { // a view, or an ALTER's work
+	if len(f.body) <= 61 { // a view
 		k.defs[name] = definition{}
 		return
 	}
@@ -88,7 +88,6 @@ func (k *streamKnown) defineParts(table string, par []byte) {
 
 // command follows an order of the stream upon a definition.
 func (k *streamKnown) command(name, to string) {
-	k.innodb.command(name, to)
 	table, ok := strings.CutSuffix(name, ".frm")
 	d, known := k.defs[table]
 	if !ok || !known {
@@ -114,6 +113,9 @@ func (s *stream) incomplete() (all []lost) {
 	have := s.partitions()
 	for _, table := range slices.Sorted(maps.Keys(s.know.defs)) {
 		d := s.know.defs[table]
+		if strings.HasPrefix(path.Base(table), "#sql") { // an ALTER's work
+			continue
+		}
 		if d.engine != frmMyISAM && d.engine != frmInnoDB && d.engine != frmAria {
 			continue
 		}

@@ -36,8 +36,6 @@ type streamKnown struct {
 	info, options, binlog []byte
 	redo                  []byte                // the first bytes of the redo log
 	slave                 []byte                // a replica's place in its source's history
-	innodb                nameSet               // .frm files of InnoDB tables
-	partitions            nameSet               // their partitions
 	defs                  map[string]definition // of every table, by its name
 	parts                 map[string][]string   // its partitions
 	links                 []string
@@ -66,10 +64,9 @@ func (s *stream) learn(f *streamFile) error {
 			s.blocks[strings.TrimSuffix(f.name, ".meta")] = m
 		}
 	case ".frm":
-		s.know.frm(f)
 		s.know.define(f)
 	case ".par":
-		s.know.par(f)
+		s.know.defineParts(strings.TrimSuffix(f.name, ".par"), f.body)
 	case ".isl":
 		if len(s.know.links) < maxLinks {
 			s.know.links = append(s.know.links, strings.TrimSuffix(f.name, ".isl"))

@@ -1,8 +1,8 @@
 package mysql
 
 import (
-	"bytes"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/cofferdb/coffer"
@@ -15,27 +15,7 @@ import (
 // that exists, and says "completed OK!". The definitions tell: they are copied
 // last, while no DDL runs.
 
-// frm remembers the definition of a table that has tablespaces: byte 3 is the
-// engine's number, and a partitioned table's engine is at byte 61.
-func (k *streamKnown) frm(f *streamFile) {
-	const innodb, partition = 12, 20
-	k.innodb.drop(f.name)
-	if len(f.body) > 61 && (f.body[3] == innodb || f.body[3] == partition && f.body[61] == innodb) {
-		k.innodb.add(f.name)
-	}
-}
-
-// par remembers a table's partitions. Their names, each with a zero behind it, are
-// the end of the file; what is before them are numbers that end in zeros.
-func (k *streamKnown) par(f *streamFile) {
-	table := strings.TrimSuffix(f.name, ".par")
-	for name := range bytes.SplitSeq(f.body, []byte{0}) {
-		k.partitions.add(partition(table, string(name)))
-	}
-	k.defineParts(table, f.body)
-}
-
-// partition is a partition's name as it is remembered.
+// partition is a partition's name as it is compared.
 func partition(table, name string) string { return strings.ToLower(table + "#p#" + name) }
 
 // defined reports whether the stream has the definition of the table that a
@@ -45,14 +25,14 @@ func (k *streamKnown) defined(space string) bool {
 	if i := strings.Index(strings.ToLower(space), "#p#"); i >= 0 {
 		table, rest = space[:i], strings.ToLower(space[i+3:])
 	}
-	if !k.innodb.has(table + ".frm") {
+	if k.defs[table].engine != frmInnoDB {
 		return false
 	}
 	if rest == "" {
 		return true
 	}
 	for name := range strings.SplitSeq(rest, "#sp#") {
-		if !k.partitions.has(partition(table, name)) {
+		if !slices.ContainsFunc(k.parts[table], func(p string) bool { return strings.EqualFold(p, name) }) {
 			return false
 		}
 	}
