@@ -63,19 +63,11 @@ func (r *run) there(l lost, own map[string]bool) (bool, error) {
 // ownSpaces are the names, in small letters, of InnoDB's tables that have a
 // tablespace of their own.
 func (c *client) ownSpaces(ctx context.Context, s server) (map[string]bool, error) {
-	rows, err := c.db.QueryContext(ctx, `SELECT t.NAME FROM `+s.innodbView("TABLES")+` t
+	names, err := c.texts(ctx, `SELECT t.NAME FROM `+s.innodbView("TABLES")+` t
 		JOIN `+s.innodbView("TABLESPACES")+` s ON s.SPACE = t.SPACE WHERE t.SPACE > 0`)
-	if err != nil {
-		return nil, c.failed(ctx, err)
-	}
-	defer rows.Close()
 	own := make(map[string]bool)
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, c.failed(ctx, err)
-		}
+	for _, name := range names {
 		own[strings.ToLower(name)] = true
 	}
-	return own, c.failed(ctx, rows.Err())
+	return own, err
 }

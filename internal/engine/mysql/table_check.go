@@ -64,20 +64,15 @@ func (l *tableLoad) checkChildren(ctx context.Context) error {
 // checkRights compares what the account may do with what a load takes. Rights that
 // come with a role are not listed; then the server's own answer has to do.
 func (l *tableLoad) checkRights(ctx context.Context) error {
-	rows, err := l.client.db.QueryContext(ctx, `SHOW GRANTS`)
+	lines, err := l.client.texts(ctx, `SHOW GRANTS`)
 	if err != nil {
-		return l.client.failed(ctx, err)
+		return err
 	}
-	defer rows.Close()
 	held := map[string]bool{}
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			return l.client.failed(ctx, err)
-		}
+	for _, line := range lines {
 		rights, on, ok := strings.Cut(strings.TrimPrefix(line, "GRANT "), " ON ")
 		if !ok {
-			return rows.Close() // a role
+			return nil // a role
 		}
 		scope, _, _ := strings.Cut(on, " TO ")
 		here := strings.ReplaceAll(strings.ReplaceAll(coffer.QuoteIdentifier(l.database), "_", `\_`), "%", `\%`) + ".*"
@@ -87,8 +82,8 @@ func (l *tableLoad) checkRights(ctx context.Context) error {
 			}
 		}
 	}
-	if err := rows.Err(); err != nil || held["ALL PRIVILEGES"] {
-		return l.client.failed(ctx, err)
+	if held["ALL PRIVILEGES"] {
+		return nil
 	}
 	var missing []string
 	for _, r := range []string{"SELECT", "INSERT", "CREATE", "ALTER", "DROP"} {
