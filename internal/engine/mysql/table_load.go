@@ -154,6 +154,7 @@ func (l *tableLoad) feed(ctx context.Context, v tableView) (n int64, err error) 
 	r, w := io.Pipe()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
+		var err error
 		n, err = l.write(ctx, w, l.temp, append(v.options(), "--skip-triggers", "--skip-add-drop-table")...)
 		w.CloseWithError(err)
 		return err
@@ -169,7 +170,8 @@ func (l *tableLoad) feed(ctx context.Context, v tableView) (n int64, err error) 
 		}
 		return err
 	})
-	return n, g.Wait()
+	err = g.Wait() // before n is read
+	return n, err
 }
 
 // session runs SQL in the target's database, as the instance's account.
