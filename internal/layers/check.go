@@ -90,7 +90,7 @@ func (p *Plan) judge(ctx context.Context, o *output, g segment, at int64, lackin
 	if err != nil {
 		return err
 	}
-	d, ok := ReadExtents(b, at)
+	d, ok := ReadExtents(b, at, p.layers[len(p.layers)-1].Position().PageSize)
 	if !ok || d.LSN > redo {
 		return nil
 	}

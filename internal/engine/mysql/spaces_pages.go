@@ -12,6 +12,7 @@ import (
 
 // spacePages is what a file of the stream says of a tablespace's pages.
 type spacePages struct {
+	page  int          // the server's innodb_page_size; 0 is not known
 	held  layers.Pages // by the chain before this layer
 	added layers.Pages // pages of this layer that the chain lacked
 	told  layers.Pages // stretches whose descriptors are in this layer
@@ -29,7 +30,7 @@ type lack struct {
 
 // describe takes a page of descriptors.
 func (s *spacePages) describe(b []byte, page int64) {
-	e, ok := layers.ReadExtents(b, page)
+	e, ok := layers.ReadExtents(b, page, s.page)
 	if !ok {
 		return
 	}

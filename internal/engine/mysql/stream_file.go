@@ -86,7 +86,7 @@ func (s *stream) deltaOf(base string) *deltaPages {
 	d := &deltaPages{size: m.page}
 	was, known := s.parent.byID[m.space]
 	if m.space != 0 && !isUndo(base) && (!known || was.held.Count() > 0) {
-		d.space = &spacePages{held: was.held}
+		d.space = &spacePages{page: s.base.Position.PageSize, held: was.held}
 	}
 	return d
 }
