@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	driver "github.com/go-sql-driver/mysql"
+
 	"github.com/cofferdb/coffer"
 )
 
@@ -108,9 +110,9 @@ func (f Follow) Start(ctx context.Context, conn coffer.Conn, credentials string,
 	fill := strings.NewReplacer(userMark, quote.Replace(account["user"]), passwordMark, quote.Replace(account["password"]))
 	for _, q := range statements {
 		if _, err := c.db.ExecContext(ctx, fill.Replace(q)); err != nil {
-			said := err.Error() // it may repeat what stands near a mistake
-			if p := account["password"]; p != "" && strings.Contains(said, p) {
-				said = "the server refuses it"
+			said := err.Error()
+			if refused, ok := errors.AsType[*driver.MySQLError](err); ok && strings.Contains(q, passwordMark) {
+				said = fmt.Sprintf("the server refuses it with error %d", refused.Number) // its words may repeat a part of the password
 			}
 			return coffer.E(coffer.KindOf(c.failed(ctx, err)), opFollow, "%s: %s", q, said)
 		}

@@ -115,6 +115,27 @@ func TestReplicas(t *testing.T) {
 	if !coffer.IsKind(err, coffer.KindTool) || strings.Contains(err.Error(), "no-such-word") || coffer.HintOf(err) == "" {
 		t.Errorf("a wrong password: %v", err)
 	}
+	tellsNoPassword(t, replica)
+}
+
+// What a server refuses it repeats, cut short: not to whoever reads the error.
+func tellsNoPassword(t *testing.T, s *testenv.Server) {
+	t.Helper()
+	const secret = "not-to-be-told-"
+	for what, c := range map[string]struct{ password, statement string }{
+		"too long":     {strings.Repeat(secret, 30), "CHANGE MASTER TO MASTER_PASSWORD = '<password>'"},
+		"not parsed":   {strings.Repeat(secret, 30), "CHANGE MASTER TO NONSENSE = '<password>'"},
+		"with a quote": {"it's " + secret, "CHANGE MASTER TO NONSENSE = '<password>'"},
+	} {
+		file := filepath.Join(t.TempDir(), "repl.cnf")
+		if err := os.WriteFile(file, []byte("[client]\nuser=repl\npassword=\""+c.password+"\"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := Follow{Host: "127.0.0.1"}.Start(t.Context(), coffer.Conn{Socket: s.Socket}, file, []string{"STOP SLAVE", c.statement})
+		if err == nil || strings.Contains(err.Error()+coffer.HintOf(err), secret) || !strings.Contains(err.Error(), "CHANGE MASTER") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }
 
 func TestFollowStatements(t *testing.T) {
