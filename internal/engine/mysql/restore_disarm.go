@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/layers"
 	"github.com/cofferdb/coffer/xbstream"
 )
 
@@ -139,7 +140,7 @@ func folderOptions(root *os.Root, percona bool) (map[string]string, error) {
 			options[key] = value
 		}
 	}
-	names, err := systemFiles(pairs["innodb_data_file_path"])
+	names, err := layers.SystemFiles(pairs["innodb_data_file_path"])
 	if err != nil {
 		return nil, coffer.E(coffer.KindCorrupt, "file "+optionsFile, "%w", err)
 	}

@@ -86,7 +86,7 @@ func checkedChain(ctx context.Context, chain []engine.Layer, dir string, keep fu
 // wait in a file in dir ("" is the system's temporary folder), which has no name and is
 // to be closed after the plan's last use.
 func joinChain(ctx context.Context, chain []engine.Layer, dir string, keep func(string) bool) (*layers.Plan, *os.File, error) {
-	system, err := systemFiles(chain[len(chain)-1].Position().DataFilePath)
+	system, err := layers.SystemFiles(chain[len(chain)-1].Position().DataFilePath)
 	if err != nil {
 		return nil, nil, err
 	}

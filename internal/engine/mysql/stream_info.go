@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/internal/layers"
 )
 
 // streamInfo is what a finished stream has told.
@@ -214,7 +215,7 @@ func (i *streamInfo) binlog(own []byte, info string) error {
 // checkSystem looks for the system and undo tablespaces: whole in a full, as
 // deltas or whole in an increment.
 func (s *stream) checkSystem(i streamInfo) error {
-	names, err := systemFiles(i.DataFilePath)
+	names, err := layers.SystemFiles(i.DataFilePath)
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func statistics() []string {
 
 // system says which files a server needs whatever table it is started for.
 func system(chain []engine.Layer) func(name string) bool {
-	names, _ := systemFiles(chain[len(chain)-1].Position().DataFilePath) // joinChain tells the error
+	names, _ := layers.SystemFiles(chain[len(chain)-1].Position().DataFilePath) // joinChain tells the error
 	names = append(names, optionsFile, "ib_logfile0")
 	own := statistics()
 	return func(name string) bool {
