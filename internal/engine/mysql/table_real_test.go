@@ -282,6 +282,17 @@ func realTables(t *testing.T, ways map[string]string) {
 	s.logged("RENAME TABLE `app`.`coffer_load_")
 	s.refusedThere(e)
 	s.readOf(e, "zip")
+	s.ofTheFull(e)
+}
+
+// ofTheFull wants a table as the full has it, which needs no other link.
+func (s *tableScene) ofTheFull(e *Engine) {
+	s.t.Helper()
+	o := s.order(s.t, "was") // renamed since
+	o.Dump = new(bytes.Buffer)
+	if res, err := e.RestoreTable(s.t.Context(), o, s.layers[:1]); err != nil || res.Rows != 500 {
+		s.t.Errorf("of the full alone: %+v, %v", res, err)
+	}
 }
 
 // refusedThere wants what cannot be done in this server to be refused, before
