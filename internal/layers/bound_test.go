@@ -135,3 +135,21 @@ func heap() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
+
+// TestSupersededPagesAreNotFetched: of a full whose upper part was written anew,
+// that part is not read.
+func TestSupersededPagesAreNotFetched(t *testing.T) {
+	t.Parallel()
+	const n = 1200
+	full := newFake("full").whole("ibdata1", 0, 4, 'f').whole("d/t.ibd", 7, n, 'f')
+	var pages []uint32
+	for p := uint32(300); p < n; p++ {
+		pages = append(pages, p)
+	}
+	if _, err := join(t, full, newFake("1").delta("ibdata1", 0, 4, '1').delta("d/t.ibd", 7, n, '1', pages...)); err != nil {
+		t.Fatal(err)
+	}
+	if got := int64(len(full.read)) << 12; got > 330*ps {
+		t.Errorf("%d pages of the full were read, 304 are used", got/ps)
+	}
+}
