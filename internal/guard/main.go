@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -63,7 +62,7 @@ func Main() int {
 		return 2
 	}
 	g.watch = newWatch(c, g.out.send)
-	g.heard.Store(time.Now())
+	g.agent = newHearing(g.order.Rules.tick(), time.Now())
 	go g.listen(in) // ends with the process: standard input cannot be interrupted
 	return g.run()
 }
@@ -72,8 +71,8 @@ type guard struct {
 	order order
 	out   *outbox
 	watch *watch
-	heard atomic.Value // time.Time of the agent's last sign of life
-	stop  chan string  // holds the first reason to end the tool
+	agent *hearing
+	stop  chan string // holds the first reason to end the tool
 }
 
 // end asks for the tool's end; the first reason stays.
@@ -95,7 +94,7 @@ func (g *guard) listen(in io.ByteReader) {
 		case b == byteKill:
 			g.end("it was asked to stop")
 		}
-		g.heard.Store(time.Now())
+		g.agent.heard(time.Now())
 	}
 }
 
@@ -150,7 +149,7 @@ func (g *guard) untilEnd(t *tool, signals <-chan os.Signal) (reason string) {
 		case s := <-signals:
 			why = "the guard got the signal " + s.String()
 		case <-ticker.C:
-			why = g.watch.verdict(rules, g.heard.Load().(time.Time))
+			why = g.watch.verdict(rules, g.agent.look(time.Now()))
 			if time.Since(lastBeat) >= rules.Beat {
 				lastBeat = time.Now()
 				g.out.sendLine(message{At: time.Since(g.watch.begin), Beat: true})

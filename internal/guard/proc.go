@@ -38,12 +38,12 @@ type Proc struct {
 	orders,
 	reports *os.File
 
-	kill chan string // holds the first reason of ours to end it
-	done chan struct{}
+	guard *hearing
+	kill  chan string // holds the first reason of ours to end it
+	done  chan struct{}
 
 	mu     sync.Mutex
 	tool   int                 // its process id, and its group's
-	heard  time.Time           // the guard's last sign of life
 	locked map[string]struct{} // locked stages under way
 	ended  *Report
 
@@ -64,7 +64,7 @@ func Start(ctx context.Context, spec Spec) (*Proc, error) {
 	}
 	p := &Proc{
 		spec: spec, rules: rules, kill: make(chan string, 1), done: make(chan struct{}),
-		heard: time.Now(), locked: map[string]struct{}{},
+		guard: newHearing(rules.tick(), time.Now()), locked: map[string]struct{}{},
 	}
 	if err := p.startGuard(); err != nil {
 		return nil, coffer.E(coffer.KindTool, op, "%w", err).WithHint("is %s still installed?", spec.Guard[0])
@@ -184,9 +184,7 @@ func (p *Proc) listen(started chan<- error) {
 		if dec.Decode(&m) != nil {
 			return
 		}
-		p.mu.Lock()
-		p.heard = time.Now()
-		p.mu.Unlock()
+		p.guard.heard(time.Now())
 		switch {
 		case m.Started != 0:
 			p.mu.Lock()

@@ -47,13 +47,14 @@ func (p *Proc) untilEnd(ctx context.Context, listened <-chan struct{}) (why erro
 }
 
 func (p *Proc) guardSilent() (time.Duration, bool) {
+	silent := p.guard.look(time.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	limit := p.rules.Silence
 	if len(p.locked) > 0 {
 		limit = p.rules.SilenceLocked
 	}
-	return limit, time.Since(p.heard) > limit
+	return limit, silent > limit
 }
 
 // killGroup ends what may be left of the tool's group: the tool itself dies with

@@ -75,9 +75,9 @@ func (w *watch) edge(now time.Time, e StageEdge) {
 	}
 }
 
-// verdict says why the tool must end now, or "". heard is when the agent last
-// gave a sign of life.
-func (w *watch) verdict(r Rules, heard time.Time) string {
+// verdict says why the tool must end now, or "". silent is for how long the agent has
+// given no sign of life.
+func (w *watch) verdict(r Rules, silent time.Duration) string {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,7 +94,7 @@ func (w *watch) verdict(r Rules, heard time.Time) string {
 			return fmt.Sprintf("stage %q lasted longer than its bound of %v", s.Name, s.Max)
 		}
 	}
-	if now.Sub(heard) > limit {
+	if silent > limit {
 		return fmt.Sprintf("the process that asked for it was silent for %v", limit)
 	}
 	return ""
