@@ -58,6 +58,7 @@ func alone() []law[*records.DB] {
 		{"CreateRefused", testCreateRefused},
 		{"Parents", testParents},
 		{"Synthesis", testSynthesis},
+		{"LongChains", testLongChains},
 		{"Containers", testContainers},
 		{"Idempotency", testIdempotency},
 		{"Walls", testWalls},

@@ -1,6 +1,7 @@
 package recordstest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/cofferdb/coffer"
@@ -69,6 +70,47 @@ func testSynthesis(t *testing.T, db *records.DB) {
 	w.end(late.ID, one)
 	if got := w.nextParent(in); got != next.ID {
 		t.Errorf("a full of an older link is taken for the newest: %s", got)
+	}
+}
+
+// testLongChains: listed are the backups that the next increment would make longer,
+// and no longer once a full stands behind them.
+func testLongChains(t *testing.T, db *records.DB) {
+	w := newWorld(t, db)
+	long := func(links int, after coffer.BackupID, limit int) (ids []coffer.BackupID) {
+		t.Helper()
+		list, err := db.LongChains(w.ctx, links, after, limit)
+		w.must(err)
+		for _, b := range list {
+			ids = append(ids, b.ID)
+		}
+		return ids
+	}
+	in, other := w.instance(ours), w.instance(ours)
+	full := w.mergeable(in, "")
+	one := w.mergeable(in, full.ID)
+	two := w.mergeable(in, one.ID)
+	short := w.mergeable(other, w.mergeable(other, "").ID)
+	if got := long(3, "", 9); !slices.Equal(got, []coffer.BackupID{two.ID}) {
+		t.Errorf("chains of three: %q, want %s", got, two.ID)
+	}
+	all := []coffer.BackupID{two.ID, short.ID}
+	slices.Sort(all)
+	if got := long(2, "", 9); !slices.Equal(got, all) {
+		t.Errorf("chains of two and more: %q, want %q", got, all)
+	}
+	if got := append(long(2, "", 1), long(2, all[0], 1)...); !slices.Equal(got, all) {
+		t.Errorf("the same by pages: %q, want %q", got, all)
+	}
+	b, err := db.CreateSynthesis(w.ctx, records.NewSynthesis{Project: ours, Backup: two.ID, Quota: -1, Now: w.now()})
+	w.must(err)
+	w.end(b.ID, two)
+	if got := long(2, "", 9); !slices.Equal(got, []coffer.BackupID{short.ID}) {
+		t.Errorf("after one was joined: %q, want %s", got, short.ID)
+	}
+	w.mergeable(in, b.ID)
+	if got := long(3, "", 9); len(got) != 0 {
+		t.Errorf("a chain that begins anew is long: %q", got)
 	}
 }
 
