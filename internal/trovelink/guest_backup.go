@@ -174,8 +174,10 @@ func (g *Guest) store(ctx context.Context, in container, info BackupInfo, base e
 		return "", coffer.Wrap("make the container", err)
 	}
 	up := &upload{ctx: ctx, in: in, backup: info.ID, most: in.segments(ctx), size: partSize}
-	if err := up.prepare(ctx, dataBytes); err != nil {
-		return "", coffer.Wrap("prepare a large object", err)
+	if base.Full() { // what an increment comes to is seen while it streams
+		if err := up.prepare(ctx, dataBytes); err != nil {
+			return "", coffer.Wrap("prepare a large object", err)
+		}
 	}
 	checksum, err := g.fill(ctx, up, info, base)
 	if err == nil {
