@@ -7,7 +7,6 @@ import (
 
 	"github.com/cofferdb/coffer"
 	"github.com/cofferdb/coffer/internal/catalogue"
-	"github.com/cofferdb/coffer/internal/config"
 )
 
 type catalogueCmd struct {
@@ -44,13 +43,8 @@ func (r rebuildOut) text(w io.Writer) {
 
 // Run rebuilds.
 func (c *catalogueRebuildCmd) Run(e *environment) error {
-	cfg, err := c.load(true)
+	cfg, err := c.whole(e)
 	if err != nil {
-		return err
-	}
-	e.home(cfg.Server.State, defaultState())
-	cfg = embedded(cfg, e.state)
-	if err := config.Problems(cfg.Check(config.Everything)).Err(); err != nil {
 		return err
 	}
 	if cfg.Records.URL == "" {

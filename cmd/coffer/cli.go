@@ -56,7 +56,7 @@ const (
 	exitStopped  = 130
 )
 
-const exitHelp = `Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 no such thing; 4 busy, or not possible in this state; 5 the server cannot be reached; 130 interrupted.`
+const exitHelp = `Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 no such thing; 4 busy, or not possible in this state; 5 try again: the server cannot be reached, or something came in between; 130 interrupted.`
 
 func std() streams {
 	fi, err := os.Stderr.Stat()

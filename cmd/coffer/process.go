@@ -156,6 +156,18 @@ func (f configFlag) load(byDefault bool) (config.Config, error) {
 	return c, err
 }
 
+// whole loads the configuration for a command that works on the records and stores
+// themselves, as the embedded server would.
+func (f configFlag) whole(e *environment) (config.Config, error) {
+	c, err := f.load(true)
+	if err != nil {
+		return c, err
+	}
+	e.home(c.Server.State, defaultState())
+	c = embedded(c, e.state)
+	return c, check(c, config.Everything)
+}
+
 // check refuses what the role could not work with.
 func check(c config.Config, role config.Role) error {
 	return config.Problems(c.Check(role)).Err()

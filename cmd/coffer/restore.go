@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/cofferdb/coffer"
+	"github.com/cofferdb/coffer/client"
 	"github.com/cofferdb/coffer/rest"
 )
 
@@ -105,6 +106,29 @@ func (r restored) replicaText(w io.Writer) {
 	}
 }
 
+// agree shows the plan of a restore. With --plan that is all; else what would stop the
+// restore is the error.
+func (c *restoreCmd) agree(e *environment, cl *client.Client, t coffer.Target) (rest.RestorePlan, error) {
+	p, err := cl.PlanRestore(e.ctx, coffer.BackupID(c.Backup), t)
+	if err != nil {
+		return p, err
+	}
+	if c.Plan {
+		if err := e.show(planOut{p}); err != nil || len(p.Stops) == 0 {
+			return p, err
+		}
+		return p, exitCode(exitBusy)
+	}
+	if !e.json {
+		planOut{p}.text(e.err)
+	}
+	if len(p.Stops) > 0 {
+		return p, coffer.E(coffer.KindConflict, "restore the backup", "%w", errors.New(p.Stops[0])).
+			WithHint("see all of it with the same command and --plan")
+	}
+	return p, nil
+}
+
 // Run shows the plan, starts the restore and follows it.
 func (c *restoreCmd) Run(e *environment) error {
 	if one, err := c.given(); one || err != nil {
@@ -128,22 +152,9 @@ func (c *restoreCmd) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
-	p, err := cl.PlanRestore(e.ctx, coffer.BackupID(c.Backup), t)
-	if err != nil {
+	p, err := c.agree(e, cl, t)
+	if err != nil || c.Plan {
 		return err
-	}
-	if c.Plan {
-		if err := e.show(planOut{p}); err != nil || len(p.Stops) == 0 {
-			return err
-		}
-		return exitCode(exitBusy)
-	}
-	if !e.json {
-		planOut{p}.text(e.err)
-	}
-	if len(p.Stops) > 0 {
-		return coffer.E(coffer.KindConflict, "restore the backup", "%w", errors.New(p.Stops[0])).
-			WithHint("see all of it with: coffer restore %s --plan", c.Backup)
 	}
 	t.Agent, t.Chosen = p.Target.Agent, p.Target.Chosen
 	s, err := cl.Restore(e.ctx, rest.Restore{Backup: coffer.BackupID(c.Backup), Target: t})

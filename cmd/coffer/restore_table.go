@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -76,22 +75,9 @@ func (c *restoreCmd) runTable(e *environment) error {
 		return err
 	}
 	t := coffer.Target{Agent: coffer.AgentID(c.Agent), Table: &table}
-	p, err := cl.PlanRestore(e.ctx, coffer.BackupID(c.Backup), t)
-	if err != nil {
+	p, err := c.agree(e, cl, t)
+	if err != nil || c.Plan {
 		return err
-	}
-	if c.Plan {
-		if err := e.show(planOut{p}); err != nil || len(p.Stops) == 0 {
-			return err
-		}
-		return exitCode(exitBusy)
-	}
-	if !e.json {
-		planOut{p}.text(e.err)
-	}
-	if len(p.Stops) > 0 {
-		return coffer.E(coffer.KindConflict, "restore the table", "%w", errors.New(p.Stops[0])).
-			WithHint("see all of it with --plan")
 	}
 	t.Agent = p.Target.Agent
 	s, err := cl.Restore(e.ctx, rest.Restore{Backup: coffer.BackupID(c.Backup), Target: t})

@@ -56,13 +56,8 @@ func (o troveImportOut) text(w io.Writer) {
 
 // Run takes over, or says what it would.
 func (c *troveImportCmd) Run(e *environment) error {
-	cfg, err := c.load(true)
+	cfg, err := c.whole(e)
 	if err != nil {
-		return err
-	}
-	e.home(cfg.Server.State, defaultState())
-	cfg = embedded(cfg, e.state)
-	if err := config.Problems(cfg.Check(config.Everything)).Err(); err != nil {
 		return err
 	}
 	st, err := openStores(cfg, false)
